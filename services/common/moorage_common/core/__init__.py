@@ -1,0 +1,1 @@
+"""Names, states, errors and time: the standard library only."""

@@ -1,0 +1,1 @@
+"""Servers and channels of the mesh: the one place where they are made."""

@@ -1,0 +1,1 @@
+"""A process of the mesh: settings, logs, spans, background tasks, start and end."""
