@@ -1,7 +1,7 @@
 """Resource names: ``models/llama3``, ``models/llama3/instances/a1b2`` and the like.
 
-A name is the collections and ids on the way to a resource, as in Google's AIP-122. An id is what
-DNS calls a label: 1 to 63 of ``a-z 0-9 -``, with no hyphen at either end.
+A name is the collections and ids on the way to a resource, as in Google's AIP-122. An id is 1 to 63 of
+``a-z 0-9 . -`` that begins and ends with a letter or digit: ``llama-3.2``, ``gpu-07``.
 """
 
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from moorage_common.core.errors import FieldViolation, InvalidArgument
 
-ID_PATTERN = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+ID_PATTERN = "[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
 """What an id matches, whole. The protos' validation rules say the same."""
 
 _ID = re.compile(ID_PATTERN)

@@ -1,0 +1,1 @@
+"""The one-machine launcher: PostgreSQL and the four services as supervised processes."""
