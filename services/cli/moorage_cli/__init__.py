@@ -1,0 +1,1 @@
+"""The command line `moor`: a thin client of the mesh, and the launcher of a mesh on one machine."""
