@@ -76,6 +76,9 @@ class GgufFacts(_message.Message):
     OTHER_BYTES_FIELD_NUMBER: _builtins.int
     TIED_EMBEDDING_FIELD_NUMBER: _builtins.int
     TOTAL_TENSOR_BYTES_FIELD_NUMBER: _builtins.int
+    BLOCK_REPACK_BYTES_FIELD_NUMBER: _builtins.int
+    OUTPUT_REPACK_BYTES_FIELD_NUMBER: _builtins.int
+    EXPERT_FEED_FORWARD_LENGTH_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """Architecture as llama.cpp names it, e.g. "llama"."""
     model_name: _builtins.str
@@ -114,6 +117,10 @@ class GgufFacts(_message.Message):
     """Whether the output head is the token embedding (it is then held twice when offloaded)."""
     total_tensor_bytes: _builtins.int
     """Bytes of all tensors."""
+    output_repack_bytes: _builtins.int
+    """Bytes of the output head that llama.cpp's CPU backend holds twice."""
+    expert_feed_forward_length: _builtins.int
+    """Width of one expert's feed-forward layer. 0: not a mixture of experts."""
     @_builtins.property
     def feed_forward_lengths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Width of the feed-forward layer, per block."""
@@ -133,6 +140,10 @@ class GgufFacts(_message.Message):
     @_builtins.property
     def block_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Bytes of weights, per block."""
+
+    @_builtins.property
+    def block_repack_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Bytes of the block's matrices that llama.cpp's CPU backend holds twice, per block."""
 
     def __init__(
         self,
@@ -161,10 +172,13 @@ class GgufFacts(_message.Message):
         other_bytes: _builtins.int = ...,
         tied_embedding: _builtins.bool = ...,
         total_tensor_bytes: _builtins.int = ...,
+        block_repack_bytes: _abc.Iterable[_builtins.int] | None = ...,
+        output_repack_bytes: _builtins.int = ...,
+        expert_feed_forward_length: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "block_bytes", b"block_bytes", "block_count", b"block_count", "context_length", b"context_length", "embedding_length", b"embedding_length", "expert_count", b"expert_count", "expert_used_count", b"expert_used_count", "feed_forward_lengths", b"feed_forward_lengths", "head_counts", b"head_counts", "head_counts_kv", b"head_counts_kv", "key_length", b"key_length", "kv_lora_rank", b"kv_lora_rank", "model_name", b"model_name", "other_bytes", b"other_bytes", "output_bytes", b"output_bytes", "parameter_count", b"parameter_count", "quantization", b"quantization", "sliding_window", b"sliding_window", "sliding_window_blocks", b"sliding_window_blocks", "tied_embedding", b"tied_embedding", "token_embedding_bytes", b"token_embedding_bytes", "total_tensor_bytes", b"total_tensor_bytes", "value_length", b"value_length", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "block_bytes", b"block_bytes", "block_count", b"block_count", "block_repack_bytes", b"block_repack_bytes", "context_length", b"context_length", "embedding_length", b"embedding_length", "expert_count", b"expert_count", "expert_feed_forward_length", b"expert_feed_forward_length", "expert_used_count", b"expert_used_count", "feed_forward_lengths", b"feed_forward_lengths", "head_counts", b"head_counts", "head_counts_kv", b"head_counts_kv", "key_length", b"key_length", "kv_lora_rank", b"kv_lora_rank", "model_name", b"model_name", "other_bytes", b"other_bytes", "output_bytes", b"output_bytes", "output_repack_bytes", b"output_repack_bytes", "parameter_count", b"parameter_count", "quantization", b"quantization", "sliding_window", b"sliding_window", "sliding_window_blocks", b"sliding_window_blocks", "tied_embedding", b"tied_embedding", "token_embedding_bytes", b"token_embedding_bytes", "total_tensor_bytes", b"total_tensor_bytes", "value_length", b"value_length", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

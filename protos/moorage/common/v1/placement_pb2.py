@@ -24,33 +24,33 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!moorage/common/v1/placement.proto\x12\x11moorage.common.v1\"r\n\x0bMemoryClaim\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x31\n\x05parts\x18\x04 \x03(\x0b\x32\".moorage.common.v1.MemoryClaimPart\"R\n\x0fMemoryClaimPart\x12+\n\x04part\x18\x01 \x01(\x0e\x32\x1d.moorage.common.v1.MemoryPart\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x9c\x01\n\tPlacement\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12.\n\x06\x63laims\x18\x02 \x03(\x0b\x32\x1e.moorage.common.v1.MemoryClaim\x12\x12\n\ngpu_layers\x18\x03 \x01(\x05\x12\x14\n\x0ctotal_layers\x18\x04 \x01(\x05\x12\x16\n\x0e\x63ontext_length\x18\x05 \x01(\x05\x12\r\n\x05score\x18\x06 \x01(\x01\"\xd5\x01\n\x0b\x45xplanation\x12+\n\x07verdict\x18\x01 \x01(\x0e\x32\x1a.moorage.common.v1.Verdict\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x1a\n\x12workers_considered\x18\x03 \x01(\x05\x12\x35\n\rreason_counts\x18\x04 \x03(\x0b\x32\x1e.moorage.common.v1.ReasonCount\x12\x35\n\x07workers\x18\x05 \x03(\x0b\x32$.moorage.common.v1.WorkerExplanation\"W\n\x0bReasonCount\x12\x32\n\x06reason\x18\x01 \x01(\x0e\x32\".moorage.common.v1.PlacementReason\x12\x14\n\x0cworker_count\x18\x02 \x01(\x05\"\xa5\x01\n\x11WorkerExplanation\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x30\n\nrejections\x18\x02 \x03(\x0b\x32\x1c.moorage.common.v1.Rejection\x12\x0c\n\x04rank\x18\x03 \x01(\x05\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x31\n\x0bscore_parts\x18\x05 \x03(\x0b\x32\x1c.moorage.common.v1.ScorePart\"\x80\x01\n\tRejection\x12\x32\n\x06reason\x18\x01 \x01(\x0e\x32\".moorage.common.v1.PlacementReason\x12\x0e\n\x06needed\x18\x02 \x01(\t\x12\x11\n\tavailable\x18\x03 \x01(\t\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x0e\n\x06remedy\x18\x05 \x01(\t\":\n\tScorePart\x12\x0e\n\x06scorer\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0e\n\x06weight\x18\x03 \x01(\x01*\xd1\x03\n\x0fPlacementReason\x12 \n\x1cPLACEMENT_REASON_UNSPECIFIED\x10\x00\x12(\n$PLACEMENT_REASON_WORKER_NOT_SELECTED\x10\x01\x12#\n\x1fPLACEMENT_REASON_WORKER_UNKNOWN\x10\x02\x12%\n!PLACEMENT_REASON_WORKER_NOT_READY\x10\x03\x12$\n PLACEMENT_REASON_WORKER_CORDONED\x10\x04\x12#\n\x1fPLACEMENT_REASON_OS_UNSUPPORTED\x10\x05\x12-\n)PLACEMENT_REASON_ARCHITECTURE_UNSUPPORTED\x10\x06\x12,\n(PLACEMENT_REASON_ACCELERATOR_UNSUPPORTED\x10\x07\x12)\n%PLACEMENT_REASON_ENGINE_NOT_INSTALLED\x10\x08\x12,\n(PLACEMENT_REASON_INSUFFICIENT_GPU_MEMORY\x10\t\x12%\n!PLACEMENT_REASON_INSUFFICIENT_RAM\x10\n*c\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_PLACED\x10\x01\x12\x13\n\x0fVERDICT_NOT_NOW\x10\x02\x12\x16\n\x12VERDICT_NEVER_FITS\x10\x03*\x8f\x01\n\nMemoryPart\x12\x1b\n\x17MEMORY_PART_UNSPECIFIED\x10\x00\x12\x17\n\x13MEMORY_PART_WEIGHTS\x10\x01\x12\x18\n\x14MEMORY_PART_KV_CACHE\x10\x02\x12\x17\n\x13MEMORY_PART_COMPUTE\x10\x03\x12\x18\n\x14MEMORY_PART_OVERHEAD\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!moorage/common/v1/placement.proto\x12\x11moorage.common.v1\"\x82\x01\n\x0bMemoryClaim\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x31\n\x05parts\x18\x04 \x03(\x0b\x32\".moorage.common.v1.MemoryClaimPart\x12\x0e\n\x06layers\x18\x05 \x01(\x05\"R\n\x0fMemoryClaimPart\x12+\n\x04part\x18\x01 \x01(\x0e\x32\x1d.moorage.common.v1.MemoryPart\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x9c\x01\n\tPlacement\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12.\n\x06\x63laims\x18\x02 \x03(\x0b\x32\x1e.moorage.common.v1.MemoryClaim\x12\x12\n\ngpu_layers\x18\x03 \x01(\x05\x12\x14\n\x0ctotal_layers\x18\x04 \x01(\x05\x12\x16\n\x0e\x63ontext_length\x18\x05 \x01(\x05\x12\r\n\x05score\x18\x06 \x01(\x01\"\xd5\x01\n\x0b\x45xplanation\x12+\n\x07verdict\x18\x01 \x01(\x0e\x32\x1a.moorage.common.v1.Verdict\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x1a\n\x12workers_considered\x18\x03 \x01(\x05\x12\x35\n\rreason_counts\x18\x04 \x03(\x0b\x32\x1e.moorage.common.v1.ReasonCount\x12\x35\n\x07workers\x18\x05 \x03(\x0b\x32$.moorage.common.v1.WorkerExplanation\"W\n\x0bReasonCount\x12\x32\n\x06reason\x18\x01 \x01(\x0e\x32\".moorage.common.v1.PlacementReason\x12\x14\n\x0cworker_count\x18\x02 \x01(\x05\"\xa5\x01\n\x11WorkerExplanation\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x30\n\nrejections\x18\x02 \x03(\x0b\x32\x1c.moorage.common.v1.Rejection\x12\x0c\n\x04rank\x18\x03 \x01(\x05\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x31\n\x0bscore_parts\x18\x05 \x03(\x0b\x32\x1c.moorage.common.v1.ScorePart\"\x80\x01\n\tRejection\x12\x32\n\x06reason\x18\x01 \x01(\x0e\x32\".moorage.common.v1.PlacementReason\x12\x0e\n\x06needed\x18\x02 \x01(\t\x12\x11\n\tavailable\x18\x03 \x01(\t\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x0e\n\x06remedy\x18\x05 \x01(\t\":\n\tScorePart\x12\x0e\n\x06scorer\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0e\n\x06weight\x18\x03 \x01(\x01*\xd1\x03\n\x0fPlacementReason\x12 \n\x1cPLACEMENT_REASON_UNSPECIFIED\x10\x00\x12(\n$PLACEMENT_REASON_WORKER_NOT_SELECTED\x10\x01\x12#\n\x1fPLACEMENT_REASON_WORKER_UNKNOWN\x10\x02\x12%\n!PLACEMENT_REASON_WORKER_NOT_READY\x10\x03\x12$\n PLACEMENT_REASON_WORKER_CORDONED\x10\x04\x12#\n\x1fPLACEMENT_REASON_OS_UNSUPPORTED\x10\x05\x12-\n)PLACEMENT_REASON_ARCHITECTURE_UNSUPPORTED\x10\x06\x12,\n(PLACEMENT_REASON_ACCELERATOR_UNSUPPORTED\x10\x07\x12)\n%PLACEMENT_REASON_ENGINE_NOT_INSTALLED\x10\x08\x12,\n(PLACEMENT_REASON_INSUFFICIENT_GPU_MEMORY\x10\t\x12%\n!PLACEMENT_REASON_INSUFFICIENT_RAM\x10\n*c\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_PLACED\x10\x01\x12\x13\n\x0fVERDICT_NOT_NOW\x10\x02\x12\x16\n\x12VERDICT_NEVER_FITS\x10\x03*\x8f\x01\n\nMemoryPart\x12\x1b\n\x17MEMORY_PART_UNSPECIFIED\x10\x00\x12\x17\n\x13MEMORY_PART_WEIGHTS\x10\x01\x12\x18\n\x14MEMORY_PART_KV_CACHE\x10\x02\x12\x17\n\x13MEMORY_PART_COMPUTE\x10\x03\x12\x18\n\x14MEMORY_PART_OVERHEAD\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'moorage.common.v1.placement_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PLACEMENTREASON']._serialized_start=1080
-  _globals['_PLACEMENTREASON']._serialized_end=1545
-  _globals['_VERDICT']._serialized_start=1547
-  _globals['_VERDICT']._serialized_end=1646
-  _globals['_MEMORYPART']._serialized_start=1649
-  _globals['_MEMORYPART']._serialized_end=1792
-  _globals['_MEMORYCLAIM']._serialized_start=56
-  _globals['_MEMORYCLAIM']._serialized_end=170
-  _globals['_MEMORYCLAIMPART']._serialized_start=172
-  _globals['_MEMORYCLAIMPART']._serialized_end=254
-  _globals['_PLACEMENT']._serialized_start=257
-  _globals['_PLACEMENT']._serialized_end=413
-  _globals['_EXPLANATION']._serialized_start=416
-  _globals['_EXPLANATION']._serialized_end=629
-  _globals['_REASONCOUNT']._serialized_start=631
-  _globals['_REASONCOUNT']._serialized_end=718
-  _globals['_WORKEREXPLANATION']._serialized_start=721
-  _globals['_WORKEREXPLANATION']._serialized_end=886
-  _globals['_REJECTION']._serialized_start=889
-  _globals['_REJECTION']._serialized_end=1017
-  _globals['_SCOREPART']._serialized_start=1019
-  _globals['_SCOREPART']._serialized_end=1077
+  _globals['_PLACEMENTREASON']._serialized_start=1097
+  _globals['_PLACEMENTREASON']._serialized_end=1562
+  _globals['_VERDICT']._serialized_start=1564
+  _globals['_VERDICT']._serialized_end=1663
+  _globals['_MEMORYPART']._serialized_start=1666
+  _globals['_MEMORYPART']._serialized_end=1809
+  _globals['_MEMORYCLAIM']._serialized_start=57
+  _globals['_MEMORYCLAIM']._serialized_end=187
+  _globals['_MEMORYCLAIMPART']._serialized_start=189
+  _globals['_MEMORYCLAIMPART']._serialized_end=271
+  _globals['_PLACEMENT']._serialized_start=274
+  _globals['_PLACEMENT']._serialized_end=430
+  _globals['_EXPLANATION']._serialized_start=433
+  _globals['_EXPLANATION']._serialized_end=646
+  _globals['_REASONCOUNT']._serialized_start=648
+  _globals['_REASONCOUNT']._serialized_end=735
+  _globals['_WORKEREXPLANATION']._serialized_start=738
+  _globals['_WORKEREXPLANATION']._serialized_end=903
+  _globals['_REJECTION']._serialized_start=906
+  _globals['_REJECTION']._serialized_end=1034
+  _globals['_SCOREPART']._serialized_start=1036
+  _globals['_SCOREPART']._serialized_end=1094
 # @@protoc_insertion_point(module_scope)

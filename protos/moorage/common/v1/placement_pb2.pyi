@@ -145,12 +145,17 @@ class MemoryClaim(_message.Message):
     POOL_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
     worker: _builtins.str
     """The worker, "workers/{worker}"."""
     pool: _builtins.str
     """The memory pool: "ram", or the accelerator's UUID."""
     size_bytes: _builtins.int
     """How much."""
+    layers: _builtins.int
+    """How many whole layers live there, the output layer counting as one. Claims on accelerators stand in
+    the order of the layers: the first holds the earliest that are offloaded, the last the output layer.
+    """
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemoryClaimPart]:
         """What it is for. The parts add up to size_bytes."""
@@ -162,10 +167,11 @@ class MemoryClaim(_message.Message):
         pool: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
         parts: _abc.Iterable[Global___MemoryClaimPart] | None = ...,
+        layers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["parts", b"parts", "pool", b"pool", "size_bytes", b"size_bytes", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layers", b"layers", "parts", b"parts", "pool", b"pool", "size_bytes", b"size_bytes", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

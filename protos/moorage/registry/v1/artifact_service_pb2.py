@@ -28,7 +28,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from moorage.registry.v1 import artifact_pb2 as moorage_dot_registry_dot_v1_dot_artifact__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*moorage/registry/v1/artifact_service.proto\x12\x13moorage.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\"moorage/registry/v1/artifact.proto\"-\n\x12GetArtifactRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\"F\n\x13GetArtifactResponse\x12/\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1d.moorage.registry.v1.Artifact\"P\n\x14ListArtifactsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"b\n\x15ListArtifactsResponse\x12\x30\n\tartifacts\x18\x01 \x03(\x0b\x32\x1d.moorage.registry.v1.Artifact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x16GetArtifactCopyRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\"J\n\x17GetArtifactCopyResponse\x12/\n\x04\x63opy\x18\x01 \x01(\x0b\x32!.moorage.registry.v1.ArtifactCopy\"p\n\x19ListArtifactCopiesRequest\x12\x19\n\x06parent\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"h\n\x1aListArtifactCopiesResponse\x12\x31\n\x06\x63opies\x18\x01 \x03(\x0b\x32!.moorage.registry.v1.ArtifactCopy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf0\x01\n\x19ReportArtifactCopyRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\x12\x1b\n\x08lease_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x39\n\x05state\x18\x03 \x01(\x0e\x32\x1e.moorage.registry.v1.CopyStateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1b\n\ndone_bytes\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12!\n\x10\x62ytes_per_second\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12!\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.Status\"M\n\x1aReportArtifactCopyResponse\x12/\n\x04\x63opy\x18\x01 \x01(\x0b\x32!.moorage.registry.v1.ArtifactCopy\"U\n\x17LeaseResolutionsRequest\x12\x1a\n\x06holder\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1e\n\x0bmax_results\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01\"P\n\x18LeaseResolutionsResponse\x12\x34\n\x06leases\x18\x01 \x03(\x0b\x32$.moorage.registry.v1.ResolutionLease\"t\n\x0fResolutionLease\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x17\n\x0f\x66\x61iled_attempts\x18\x03 \x01(\x05\x12&\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x90\x02\n\x17ReportResolutionRequest\x12\x1b\n\x08lease_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x31\n\x08\x61rtifact\x18\x02 \x01(\x0b\x32\x1d.moorage.registry.v1.ArtifactH\x00\x12%\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12-\n\x0ftransient_error\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12=\n\x0bretry_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\r\xbaH\n\xaa\x01\x07\"\x03\x08\x90\x1c\x32\x00\x42\x10\n\x07outcome\x12\x05\xbaH\x02\x08\x01\"\x1a\n\x18ReportResolutionResponse\"P\n\x15RecordArtifactRequest\x12\x37\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1d.moorage.registry.v1.ArtifactB\x06\xbaH\x03\xc8\x01\x01\"I\n\x16RecordArtifactResponse\x12/\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1d.moorage.registry.v1.Artifact\"l\n\x11LeasePullsRequest\x12\x1a\n\x06holder\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1b\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xac\x02\x12\x1e\n\x0bmax_results\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01\"D\n\x12LeasePullsResponse\x12.\n\x06leases\x18\x01 \x03(\x0b\x32\x1e.moorage.registry.v1.PullLease\"v\n\tPullLease\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12/\n\x08\x61rtifact\x18\x02 \x01(\x0b\x32\x1d.moorage.registry.v1.Artifact\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x92\x01\n\x10RenewPullRequest\x12\x1b\n\x08lease_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1b\n\ndone_bytes\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12!\n\x10\x62ytes_per_second\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\";\n\x11RenewPullResponse\x12&\n\x03ttl\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x9d\x01\n\x11ReportPullRequest\x12\x1b\n\x08lease_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x32\n\x06pulled\x18\x02 \x01(\x0b\x32 .moorage.registry.v1.PulledFilesH\x00\x12%\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x10\n\x07outcome\x12\x05\xbaH\x02\x08\x01\"I\n\x0bPulledFiles\x12:\n\x05\x66iles\x18\x01 \x03(\x0b\x32!.moorage.registry.v1.ArtifactFileB\x08\xbaH\x05\x92\x01\x02\x08\x01\"\x14\n\x12ReportPullResponse\"\x90\x01\n\x1b\x43reateDownloadRecordRequest\x12=\n\x08\x64ownload\x18\x01 \x01(\x0b\x32#.moorage.registry.v1.DownloadRecordB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"U\n\x1c\x43reateDownloadRecordResponse\x12\x35\n\x08\x64ownload\x18\x01 \x01(\x0b\x32#.moorage.registry.v1.DownloadRecord\"3\n\x18GetDownloadRecordRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\"R\n\x19GetDownloadRecordResponse\x12\x35\n\x08\x64ownload\x18\x01 \x01(\x0b\x32#.moorage.registry.v1.DownloadRecord\"V\n\x1aListDownloadRecordsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"n\n\x1bListDownloadRecordsResponse\x12\x36\n\tdownloads\x18\x01 \x03(\x0b\x32#.moorage.registry.v1.DownloadRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"j\n\x1b\x43\x61ncelDownloadRecordRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"U\n\x1c\x43\x61ncelDownloadRecordResponse\x12\x35\n\x08\x64ownload\x18\x01 \x01(\x0b\x32#.moorage.registry.v1.DownloadRecord2\x86\r\n\x0f\x41rtifactService\x12`\n\x0bGetArtifact\x12\'.moorage.registry.v1.GetArtifactRequest\x1a(.moorage.registry.v1.GetArtifactResponse\x12\x66\n\rListArtifacts\x12).moorage.registry.v1.ListArtifactsRequest\x1a*.moorage.registry.v1.ListArtifactsResponse\x12l\n\x0fGetArtifactCopy\x12+.moorage.registry.v1.GetArtifactCopyRequest\x1a,.moorage.registry.v1.GetArtifactCopyResponse\x12u\n\x12ListArtifactCopies\x12..moorage.registry.v1.ListArtifactCopiesRequest\x1a/.moorage.registry.v1.ListArtifactCopiesResponse\x12u\n\x12ReportArtifactCopy\x12..moorage.registry.v1.ReportArtifactCopyRequest\x1a/.moorage.registry.v1.ReportArtifactCopyResponse\x12o\n\x10LeaseResolutions\x12,.moorage.registry.v1.LeaseResolutionsRequest\x1a-.moorage.registry.v1.LeaseResolutionsResponse\x12o\n\x10ReportResolution\x12,.moorage.registry.v1.ReportResolutionRequest\x1a-.moorage.registry.v1.ReportResolutionResponse\x12i\n\x0eRecordArtifact\x12*.moorage.registry.v1.RecordArtifactRequest\x1a+.moorage.registry.v1.RecordArtifactResponse\x12]\n\nLeasePulls\x12&.moorage.registry.v1.LeasePullsRequest\x1a\'.moorage.registry.v1.LeasePullsResponse\x12Z\n\tRenewPull\x12%.moorage.registry.v1.RenewPullRequest\x1a&.moorage.registry.v1.RenewPullResponse\x12]\n\nReportPull\x12&.moorage.registry.v1.ReportPullRequest\x1a\'.moorage.registry.v1.ReportPullResponse\x12{\n\x14\x43reateDownloadRecord\x12\x30.moorage.registry.v1.CreateDownloadRecordRequest\x1a\x31.moorage.registry.v1.CreateDownloadRecordResponse\x12r\n\x11GetDownloadRecord\x12-.moorage.registry.v1.GetDownloadRecordRequest\x1a..moorage.registry.v1.GetDownloadRecordResponse\x12x\n\x13ListDownloadRecords\x12/.moorage.registry.v1.ListDownloadRecordsRequest\x1a\x30.moorage.registry.v1.ListDownloadRecordsResponse\x12{\n\x14\x43\x61ncelDownloadRecord\x12\x30.moorage.registry.v1.CancelDownloadRecordRequest\x1a\x31.moorage.registry.v1.CancelDownloadRecordResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*moorage/registry/v1/artifact_service.proto\x12\x13moorage.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\"moorage/registry/v1/artifact.proto\"-\n\x12GetArtifactRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\"F\n\x13GetArtifactResponse\x12/\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1d.moorage.registry.v1.Artifact\"P\n\x14ListArtifactsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"b\n\x15ListArtifactsResponse\x12\x30\n\tartifacts\x18\x01 \x03(\x0b\x32\x1d.moorage.registry.v1.Artifact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x16GetArtifactCopyRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\"J\n\x17GetArtifactCopyResponse\x12/\n\x04\x63opy\x18\x01 \x01(\x0b\x32!.moorage.registry.v1.ArtifactCopy\"p\n\x19ListArtifactCopiesRequest\x12\x19\n\x06parent\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"h\n\x1aListArtifactCopiesResponse\x12\x31\n\x06\x63opies\x18\x01 \x03(\x0b\x32!.moorage.registry.v1.ArtifactCopy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf0\x01\n\x19ReportArtifactCopyRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\x12\x1b\n\x08lease_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x39\n\x05state\x18\x03 \x01(\x0e\x32\x1e.moorage.registry.v1.CopyStateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1b\n\ndone_bytes\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12!\n\x10\x62ytes_per_second\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12!\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.Status\"M\n\x1aReportArtifactCopyResponse\x12/\n\x04\x63opy\x18\x01 \x01(\x0b\x32!.moorage.registry.v1.ArtifactCopy\"x\n\x17LeaseResolutionsRequest\x12\x1a\n\x06holder\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1e\n\x0bmax_results\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01\x12!\n\x0eheld_lease_ids\x18\x03 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"P\n\x18LeaseResolutionsResponse\x12\x34\n\x06leases\x18\x01 \x03(\x0b\x32$.moorage.registry.v1.ResolutionLease\"t\n\x0fResolutionLease\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x17\n\x0f\x66\x61iled_attempts\x18\x03 \x01(\x05\x12&\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x90\x02\n\x17ReportResolutionRequest\x12\x1b\n\x08lease_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x31\n\x08\x61rtifact\x18\x02 \x01(\x0b\x32\x1d.moorage.registry.v1.ArtifactH\x00\x12%\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12-\n\x0ftransient_error\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12=\n\x0bretry_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\r\xbaH\n\xaa\x01\x07\"\x03\x08\x90\x1c\x32\x00\x42\x10\n\x07outcome\x12\x05\xbaH\x02\x08\x01\"\x1a\n\x18ReportResolutionResponse\"P\n\x15RecordArtifactRequest\x12\x37\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1d.moorage.registry.v1.ArtifactB\x06\xbaH\x03\xc8\x01\x01\"I\n\x16RecordArtifactResponse\x12/\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1d.moorage.registry.v1.Artifact\"\x8f\x01\n\x11LeasePullsRequest\x12\x1a\n\x06holder\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1b\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xac\x02\x12\x1e\n\x0bmax_results\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01\x12!\n\x0eheld_lease_ids\x18\x04 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"D\n\x12LeasePullsResponse\x12.\n\x06leases\x18\x01 \x03(\x0b\x32\x1e.moorage.registry.v1.PullLease\"v\n\tPullLease\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12/\n\x08\x61rtifact\x18\x02 \x01(\x0b\x32\x1d.moorage.registry.v1.Artifact\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x92\x01\n\x10RenewPullRequest\x12\x1b\n\x08lease_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1b\n\ndone_bytes\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12!\n\x10\x62ytes_per_second\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\";\n\x11RenewPullResponse\x12&\n\x03ttl\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x9d\x01\n\x11ReportPullRequest\x12\x1b\n\x08lease_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x32\n\x06pulled\x18\x02 \x01(\x0b\x32 .moorage.registry.v1.PulledFilesH\x00\x12%\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x10\n\x07outcome\x12\x05\xbaH\x02\x08\x01\"I\n\x0bPulledFiles\x12:\n\x05\x66iles\x18\x01 \x03(\x0b\x32!.moorage.registry.v1.ArtifactFileB\x08\xbaH\x05\x92\x01\x02\x08\x01\"\x14\n\x12ReportPullResponse\"\x90\x01\n\x1b\x43reateDownloadRecordRequest\x12=\n\x08\x64ownload\x18\x01 \x01(\x0b\x32#.moorage.registry.v1.DownloadRecordB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"U\n\x1c\x43reateDownloadRecordResponse\x12\x35\n\x08\x64ownload\x18\x01 \x01(\x0b\x32#.moorage.registry.v1.DownloadRecord\"3\n\x18GetDownloadRecordRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\"R\n\x19GetDownloadRecordResponse\x12\x35\n\x08\x64ownload\x18\x01 \x01(\x0b\x32#.moorage.registry.v1.DownloadRecord\"V\n\x1aListDownloadRecordsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"n\n\x1bListDownloadRecordsResponse\x12\x36\n\tdownloads\x18\x01 \x03(\x0b\x32#.moorage.registry.v1.DownloadRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"j\n\x1b\x43\x61ncelDownloadRecordRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"U\n\x1c\x43\x61ncelDownloadRecordResponse\x12\x35\n\x08\x64ownload\x18\x01 \x01(\x0b\x32#.moorage.registry.v1.DownloadRecord2\x86\r\n\x0f\x41rtifactService\x12`\n\x0bGetArtifact\x12\'.moorage.registry.v1.GetArtifactRequest\x1a(.moorage.registry.v1.GetArtifactResponse\x12\x66\n\rListArtifacts\x12).moorage.registry.v1.ListArtifactsRequest\x1a*.moorage.registry.v1.ListArtifactsResponse\x12l\n\x0fGetArtifactCopy\x12+.moorage.registry.v1.GetArtifactCopyRequest\x1a,.moorage.registry.v1.GetArtifactCopyResponse\x12u\n\x12ListArtifactCopies\x12..moorage.registry.v1.ListArtifactCopiesRequest\x1a/.moorage.registry.v1.ListArtifactCopiesResponse\x12u\n\x12ReportArtifactCopy\x12..moorage.registry.v1.ReportArtifactCopyRequest\x1a/.moorage.registry.v1.ReportArtifactCopyResponse\x12o\n\x10LeaseResolutions\x12,.moorage.registry.v1.LeaseResolutionsRequest\x1a-.moorage.registry.v1.LeaseResolutionsResponse\x12o\n\x10ReportResolution\x12,.moorage.registry.v1.ReportResolutionRequest\x1a-.moorage.registry.v1.ReportResolutionResponse\x12i\n\x0eRecordArtifact\x12*.moorage.registry.v1.RecordArtifactRequest\x1a+.moorage.registry.v1.RecordArtifactResponse\x12]\n\nLeasePulls\x12&.moorage.registry.v1.LeasePullsRequest\x1a\'.moorage.registry.v1.LeasePullsResponse\x12Z\n\tRenewPull\x12%.moorage.registry.v1.RenewPullRequest\x1a&.moorage.registry.v1.RenewPullResponse\x12]\n\nReportPull\x12&.moorage.registry.v1.ReportPullRequest\x1a\'.moorage.registry.v1.ReportPullResponse\x12{\n\x14\x43reateDownloadRecord\x12\x30.moorage.registry.v1.CreateDownloadRecordRequest\x1a\x31.moorage.registry.v1.CreateDownloadRecordResponse\x12r\n\x11GetDownloadRecord\x12-.moorage.registry.v1.GetDownloadRecordRequest\x1a..moorage.registry.v1.GetDownloadRecordResponse\x12x\n\x13ListDownloadRecords\x12/.moorage.registry.v1.ListDownloadRecordsRequest\x1a\x30.moorage.registry.v1.ListDownloadRecordsResponse\x12{\n\x14\x43\x61ncelDownloadRecord\x12\x30.moorage.registry.v1.CancelDownloadRecordRequest\x1a\x31.moorage.registry.v1.CancelDownloadRecordResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,6 +63,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEASERESOLUTIONSREQUEST'].fields_by_name['holder']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
   _globals['_LEASERESOLUTIONSREQUEST'].fields_by_name['max_results']._loaded_options = None
   _globals['_LEASERESOLUTIONSREQUEST'].fields_by_name['max_results']._serialized_options = b'\272H\006\032\004\030d(\001'
+  _globals['_LEASERESOLUTIONSREQUEST'].fields_by_name['held_lease_ids']._loaded_options = None
+  _globals['_LEASERESOLUTIONSREQUEST'].fields_by_name['held_lease_ids']._serialized_options = b'\272H\006\222\001\003\020\350\007'
   _globals['_REPORTRESOLUTIONREQUEST'].oneofs_by_name['outcome']._loaded_options = None
   _globals['_REPORTRESOLUTIONREQUEST'].oneofs_by_name['outcome']._serialized_options = b'\272H\002\010\001'
   _globals['_REPORTRESOLUTIONREQUEST'].fields_by_name['lease_id']._loaded_options = None
@@ -77,6 +79,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEASEPULLSREQUEST'].fields_by_name['address']._serialized_options = b'\272H\007r\005\020\001\030\254\002'
   _globals['_LEASEPULLSREQUEST'].fields_by_name['max_results']._loaded_options = None
   _globals['_LEASEPULLSREQUEST'].fields_by_name['max_results']._serialized_options = b'\272H\006\032\004\030d(\001'
+  _globals['_LEASEPULLSREQUEST'].fields_by_name['held_lease_ids']._loaded_options = None
+  _globals['_LEASEPULLSREQUEST'].fields_by_name['held_lease_ids']._serialized_options = b'\272H\006\222\001\003\020\350\007'
   _globals['_RENEWPULLREQUEST'].fields_by_name['lease_id']._loaded_options = None
   _globals['_RENEWPULLREQUEST'].fields_by_name['lease_id']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_RENEWPULLREQUEST'].fields_by_name['done_bytes']._loaded_options = None
@@ -124,51 +128,51 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTARTIFACTCOPYRESPONSE']._serialized_start=1081
   _globals['_REPORTARTIFACTCOPYRESPONSE']._serialized_end=1158
   _globals['_LEASERESOLUTIONSREQUEST']._serialized_start=1160
-  _globals['_LEASERESOLUTIONSREQUEST']._serialized_end=1245
-  _globals['_LEASERESOLUTIONSRESPONSE']._serialized_start=1247
-  _globals['_LEASERESOLUTIONSRESPONSE']._serialized_end=1327
-  _globals['_RESOLUTIONLEASE']._serialized_start=1329
-  _globals['_RESOLUTIONLEASE']._serialized_end=1445
-  _globals['_REPORTRESOLUTIONREQUEST']._serialized_start=1448
-  _globals['_REPORTRESOLUTIONREQUEST']._serialized_end=1720
-  _globals['_REPORTRESOLUTIONRESPONSE']._serialized_start=1722
-  _globals['_REPORTRESOLUTIONRESPONSE']._serialized_end=1748
-  _globals['_RECORDARTIFACTREQUEST']._serialized_start=1750
-  _globals['_RECORDARTIFACTREQUEST']._serialized_end=1830
-  _globals['_RECORDARTIFACTRESPONSE']._serialized_start=1832
-  _globals['_RECORDARTIFACTRESPONSE']._serialized_end=1905
-  _globals['_LEASEPULLSREQUEST']._serialized_start=1907
-  _globals['_LEASEPULLSREQUEST']._serialized_end=2015
-  _globals['_LEASEPULLSRESPONSE']._serialized_start=2017
-  _globals['_LEASEPULLSRESPONSE']._serialized_end=2085
-  _globals['_PULLLEASE']._serialized_start=2087
-  _globals['_PULLLEASE']._serialized_end=2205
-  _globals['_RENEWPULLREQUEST']._serialized_start=2208
-  _globals['_RENEWPULLREQUEST']._serialized_end=2354
-  _globals['_RENEWPULLRESPONSE']._serialized_start=2356
-  _globals['_RENEWPULLRESPONSE']._serialized_end=2415
-  _globals['_REPORTPULLREQUEST']._serialized_start=2418
-  _globals['_REPORTPULLREQUEST']._serialized_end=2575
-  _globals['_PULLEDFILES']._serialized_start=2577
-  _globals['_PULLEDFILES']._serialized_end=2650
-  _globals['_REPORTPULLRESPONSE']._serialized_start=2652
-  _globals['_REPORTPULLRESPONSE']._serialized_end=2672
-  _globals['_CREATEDOWNLOADRECORDREQUEST']._serialized_start=2675
-  _globals['_CREATEDOWNLOADRECORDREQUEST']._serialized_end=2819
-  _globals['_CREATEDOWNLOADRECORDRESPONSE']._serialized_start=2821
-  _globals['_CREATEDOWNLOADRECORDRESPONSE']._serialized_end=2906
-  _globals['_GETDOWNLOADRECORDREQUEST']._serialized_start=2908
-  _globals['_GETDOWNLOADRECORDREQUEST']._serialized_end=2959
-  _globals['_GETDOWNLOADRECORDRESPONSE']._serialized_start=2961
-  _globals['_GETDOWNLOADRECORDRESPONSE']._serialized_end=3043
-  _globals['_LISTDOWNLOADRECORDSREQUEST']._serialized_start=3045
-  _globals['_LISTDOWNLOADRECORDSREQUEST']._serialized_end=3131
-  _globals['_LISTDOWNLOADRECORDSRESPONSE']._serialized_start=3133
-  _globals['_LISTDOWNLOADRECORDSRESPONSE']._serialized_end=3243
-  _globals['_CANCELDOWNLOADRECORDREQUEST']._serialized_start=3245
-  _globals['_CANCELDOWNLOADRECORDREQUEST']._serialized_end=3351
-  _globals['_CANCELDOWNLOADRECORDRESPONSE']._serialized_start=3353
-  _globals['_CANCELDOWNLOADRECORDRESPONSE']._serialized_end=3438
-  _globals['_ARTIFACTSERVICE']._serialized_start=3441
-  _globals['_ARTIFACTSERVICE']._serialized_end=5111
+  _globals['_LEASERESOLUTIONSREQUEST']._serialized_end=1280
+  _globals['_LEASERESOLUTIONSRESPONSE']._serialized_start=1282
+  _globals['_LEASERESOLUTIONSRESPONSE']._serialized_end=1362
+  _globals['_RESOLUTIONLEASE']._serialized_start=1364
+  _globals['_RESOLUTIONLEASE']._serialized_end=1480
+  _globals['_REPORTRESOLUTIONREQUEST']._serialized_start=1483
+  _globals['_REPORTRESOLUTIONREQUEST']._serialized_end=1755
+  _globals['_REPORTRESOLUTIONRESPONSE']._serialized_start=1757
+  _globals['_REPORTRESOLUTIONRESPONSE']._serialized_end=1783
+  _globals['_RECORDARTIFACTREQUEST']._serialized_start=1785
+  _globals['_RECORDARTIFACTREQUEST']._serialized_end=1865
+  _globals['_RECORDARTIFACTRESPONSE']._serialized_start=1867
+  _globals['_RECORDARTIFACTRESPONSE']._serialized_end=1940
+  _globals['_LEASEPULLSREQUEST']._serialized_start=1943
+  _globals['_LEASEPULLSREQUEST']._serialized_end=2086
+  _globals['_LEASEPULLSRESPONSE']._serialized_start=2088
+  _globals['_LEASEPULLSRESPONSE']._serialized_end=2156
+  _globals['_PULLLEASE']._serialized_start=2158
+  _globals['_PULLLEASE']._serialized_end=2276
+  _globals['_RENEWPULLREQUEST']._serialized_start=2279
+  _globals['_RENEWPULLREQUEST']._serialized_end=2425
+  _globals['_RENEWPULLRESPONSE']._serialized_start=2427
+  _globals['_RENEWPULLRESPONSE']._serialized_end=2486
+  _globals['_REPORTPULLREQUEST']._serialized_start=2489
+  _globals['_REPORTPULLREQUEST']._serialized_end=2646
+  _globals['_PULLEDFILES']._serialized_start=2648
+  _globals['_PULLEDFILES']._serialized_end=2721
+  _globals['_REPORTPULLRESPONSE']._serialized_start=2723
+  _globals['_REPORTPULLRESPONSE']._serialized_end=2743
+  _globals['_CREATEDOWNLOADRECORDREQUEST']._serialized_start=2746
+  _globals['_CREATEDOWNLOADRECORDREQUEST']._serialized_end=2890
+  _globals['_CREATEDOWNLOADRECORDRESPONSE']._serialized_start=2892
+  _globals['_CREATEDOWNLOADRECORDRESPONSE']._serialized_end=2977
+  _globals['_GETDOWNLOADRECORDREQUEST']._serialized_start=2979
+  _globals['_GETDOWNLOADRECORDREQUEST']._serialized_end=3030
+  _globals['_GETDOWNLOADRECORDRESPONSE']._serialized_start=3032
+  _globals['_GETDOWNLOADRECORDRESPONSE']._serialized_end=3114
+  _globals['_LISTDOWNLOADRECORDSREQUEST']._serialized_start=3116
+  _globals['_LISTDOWNLOADRECORDSREQUEST']._serialized_end=3202
+  _globals['_LISTDOWNLOADRECORDSRESPONSE']._serialized_start=3204
+  _globals['_LISTDOWNLOADRECORDSRESPONSE']._serialized_end=3314
+  _globals['_CANCELDOWNLOADRECORDREQUEST']._serialized_start=3316
+  _globals['_CANCELDOWNLOADRECORDREQUEST']._serialized_end=3422
+  _globals['_CANCELDOWNLOADRECORDRESPONSE']._serialized_start=3424
+  _globals['_CANCELDOWNLOADRECORDRESPONSE']._serialized_end=3509
+  _globals['_ARTIFACTSERVICE']._serialized_start=3512
+  _globals['_ARTIFACTSERVICE']._serialized_end=5182
 # @@protoc_insertion_point(module_scope)

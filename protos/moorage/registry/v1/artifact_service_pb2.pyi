@@ -301,19 +301,27 @@ class LeaseResolutionsRequest(_message.Message):
 
     HOLDER_FIELD_NUMBER: _builtins.int
     MAX_RESULTS_FIELD_NUMBER: _builtins.int
+    HELD_LEASE_IDS_FIELD_NUMBER: _builtins.int
     holder: _builtins.str
     """Who asks: stays the same when a downloader restarts."""
     max_results: _builtins.int
     """At most this many."""
+    @_builtins.property
+    def held_lease_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The leases that the asking process knows of. Others of the same holder are from before it restarted:
+        they are handed out anew at once.
+        """
+
     def __init__(
         self,
         *,
         holder: _builtins.str = ...,
         max_results: _builtins.int = ...,
+        held_lease_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "max_results", b"max_results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held_lease_ids", b"held_lease_ids", "holder", b"holder", "max_results", b"max_results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -501,22 +509,30 @@ class LeasePullsRequest(_message.Message):
     HOLDER_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     MAX_RESULTS_FIELD_NUMBER: _builtins.int
+    HELD_LEASE_IDS_FIELD_NUMBER: _builtins.int
     holder: _builtins.str
-    """Who asks: stays the same when a downloader restarts, which gets its own leases back at once."""
+    """Who asks: stays the same when a downloader restarts."""
     address: _builtins.str
     """Where the bytes can be read while they arrive, "host:port" of a BlobService."""
     max_results: _builtins.int
     """At most this many."""
+    @_builtins.property
+    def held_lease_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The leases that the asking process knows of. Others of the same holder are from before it restarted:
+        they are handed out anew at once.
+        """
+
     def __init__(
         self,
         *,
         holder: _builtins.str = ...,
         address: _builtins.str = ...,
         max_results: _builtins.int = ...,
+        held_lease_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "holder", b"holder", "max_results", b"max_results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "held_lease_ids", b"held_lease_ids", "holder", b"holder", "max_results", b"max_results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

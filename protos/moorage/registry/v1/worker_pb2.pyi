@@ -367,19 +367,25 @@ class InstalledEngine(_message.Message):
 
     KIND_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    ACCELERATOR_KINDS_FIELD_NUMBER: _builtins.int
     kind: _engine_pb2.EngineKind.ValueType
     """Which engine."""
     version: _builtins.str
     """Its version."""
+    @_builtins.property
+    def accelerator_kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___AcceleratorKind.ValueType]:
+        """Kinds of accelerators that this build can drive. Empty: it computes on the CPU only."""
+
     def __init__(
         self,
         *,
         kind: _engine_pb2.EngineKind.ValueType = ...,
         version: _builtins.str = ...,
+        accelerator_kinds: _abc.Iterable[Global___AcceleratorKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator_kinds", b"accelerator_kinds", "kind", b"kind", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
