@@ -1,4 +1,7 @@
-"""Why a worker was not chosen: the vocabulary of explanations."""
+"""The vocabulary of placements: what is asked of a worker, what is held there, and why one was not chosen.
+
+Each enum's values are the proto enum's value names without their prefix, so that conversion is by name.
+"""
 
 from enum import StrEnum
 
@@ -36,3 +39,46 @@ class Verdict(StrEnum):
     """It would fit if claims ended or workers came back."""
     NEVER_FITS = "NEVER_FITS"
     """No worker could hold it even if it were empty."""
+
+
+class PlacementStrategy(StrEnum):
+    """Which feasible worker is better."""
+
+    BINPACK = "BINPACK"
+    """The fullest that fits: keeps large holes for large models."""
+    SPREAD = "SPREAD"
+    """The one with the fewest instances of the model, then of any."""
+
+
+class MemoryPart(StrEnum):
+    """What a part of a memory estimate pays for."""
+
+    WEIGHTS = "WEIGHTS"
+    KV_CACHE = "KV_CACHE"
+    COMPUTE = "COMPUTE"
+    """Buffers of the compute graph."""
+    OVERHEAD = "OVERHEAD"
+    """What the engine and its driver take besides."""
+
+
+class KvCacheType(StrEnum):
+    """How the elements of the key/value cache are stored."""
+
+    F16 = "F16"
+    Q8_0 = "Q8_0"
+    Q4_0 = "Q4_0"
+
+
+class OperatingSystem(StrEnum):
+    """What a worker runs on."""
+
+    LINUX = "LINUX"
+    DARWIN = "DARWIN"
+    WINDOWS = "WINDOWS"
+
+
+class CpuArchitecture(StrEnum):
+    """What a worker's CPU executes."""
+
+    X86_64 = "X86_64"
+    AARCH64 = "AARCH64"
