@@ -1,0 +1,1 @@
+"""Readers of model files' headers: bytes in, facts out."""
