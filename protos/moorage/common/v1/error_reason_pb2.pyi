@@ -110,6 +110,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The caller is not known."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 43
     """A defect of the server: its log has the trace id."""
+    ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 44
+    """The message is larger than the server or the client takes."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for machines. Every error carries a google.rpc.ErrorInfo whose domain is
@@ -204,4 +206,6 @@ ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 42
 """The caller is not known."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 43
 """A defect of the server: its log has the trace id."""
+ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 44
+"""The message is larger than the server or the client takes."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -72,6 +72,7 @@ class ErrorReason(StrEnum):
     PERMISSION_DENIED = "PERMISSION_DENIED"
     UNAUTHENTICATED = "UNAUTHENTICATED"
     INTERNAL = "INTERNAL"
+    MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,11 @@ def check_id(value: str, *, field: str = "id") -> str:
         InvalidArgument: It is not an id.
     """
     if _ID.fullmatch(value) is None:
-        raise _invalid(field, value, "an id is 1 to 63 of a-z, 0-9 and hyphens, with no hyphen at either end")
+        raise _invalid(
+            field,
+            value,
+            "an id is 1 to 63 of a-z, 0-9, dots and hyphens, and begins and ends with a letter or digit",
+        )
     return value
 
 
