@@ -1,7 +1,7 @@
 """Generates the Python code of every proto beside it; `make protos` runs this.
 
 The path of a proto is the path of its Python module, so what protoc writes is imported as it is.
-``google/rpc`` is here for buf and protoc to read; its Python code comes from googleapis-common-protos.
+``third_party`` is here for buf and protoc to read; its Python code comes from googleapis-common-protos.
 
 Usage: ``python generate.py [OUTPUT_DIRECTORY]``, by default the directory of this file.
 """
@@ -28,6 +28,7 @@ def main(output: Path) -> int:
         [
             "protoc",
             f"--proto_path={PROTOS}",
+            f"--proto_path={PROTOS / 'third_party'}",
             f"--proto_path={Path(protoc.__file__).parent / '_proto'}",
             f"--python_out={output}",
             f"--grpc_python_out={output}",
