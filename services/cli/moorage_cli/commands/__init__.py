@@ -1,0 +1,42 @@
+"""What the commands do. Each module is imported when its command runs, so that `moor --help` is quick."""
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from moorage_cli.commands import (
+        chat,
+        delete,
+        deploy,
+        explain,
+        logs,
+        ps,
+        pull,
+        quickstart,
+        start,
+        stop,
+        up,
+        workers,
+    )
+
+__all__ = [
+    "chat",
+    "delete",
+    "deploy",
+    "explain",
+    "logs",
+    "ps",
+    "pull",
+    "quickstart",
+    "start",
+    "stop",
+    "up",
+    "workers",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in __all__:
+        raise AttributeError(name)
+    return importlib.import_module(f"{__name__}.{name}")

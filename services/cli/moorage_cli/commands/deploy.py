@@ -1,0 +1,117 @@
+"""`moor deploy`: creates a model and follows it until it answers."""
+
+import asyncio
+from dataclasses import dataclass
+
+from moorage_common.rpc.clients import RegistryClient
+from rich.console import Console
+
+from moorage.common.v1.engine_pb2 import LlamaCppOptions
+from moorage.downloader.v1.download_service_pb2 import InspectSourceRequest
+from moorage.registry.v1.model_pb2 import Model
+from moorage.registry.v1.model_service_pb2 import CreateModelRequest, GetModelRequest
+from moorage_cli import connect
+from moorage_cli.console import make_console, print_json, print_milestone
+from moorage_cli.failures import EXIT_UNPLACED, exit_code, print_error
+from moorage_cli.following import follow_deployment
+from moorage_cli.listing import all_instances
+from moorage_cli.names import model_id_from_source
+from moorage_cli.options import MeshTarget, Output
+from moorage_cli.views.facts import describe_artifact
+from moorage_cli.views.milestones import Mark, Outcome, OutcomeKind
+from moorage_common.core.errors import DeadlineExceeded
+from moorage_common.core.ids import new_uid
+
+INSPECTION_TIMEOUT_S = 120.0
+"""A hub may be far, and a file may need several ranges until its header is whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What a user says of a model."""
+
+    source: str
+    name: str = ""
+    """Empty: made of the source."""
+    replicas: int = 1
+    context_length: int = 0
+    """In tokens; 0: the model's own, at most 4096."""
+    gpu_layers: int | None = None
+    """None: as many as fit."""
+
+    @property
+    def model_id(self) -> str:
+        """The id of the model to create."""
+        return self.name.removeprefix("models/") or model_id_from_source(self.source)
+
+    def model(self) -> Model:
+        """The model to create."""
+        options = LlamaCppOptions(context_length=self.context_length)
+        if self.gpu_layers is not None:
+            options.gpu_layers = self.gpu_layers
+        return Model(source=self.source, replicas=self.replicas, llama_cpp=options)
+
+
+async def run(
+    target: MeshTarget, wishes: Wishes, *, wait: bool, timeout_s: float | None, output: Output
+) -> int:
+    """Deploys a source as a model."""
+    console = make_console(stderr=True)
+    async with connect.registry(target) as registry:
+        await inspect(target, wishes.source, console)
+        created = await create(registry, wishes)
+        print_milestone(console, Mark.DONE, "created", created.name)
+        return await finish(registry, created.name, wait=wait, timeout_s=timeout_s, output=output)
+
+
+async def inspect(target: MeshTarget, source: str, console: Console) -> None:
+    """Looks at the source first: what is wrong with it is known before anything is created."""
+    async with connect.downloader(target) as downloader:
+        with console.status(f"looking at {source}"):
+            request = InspectSourceRequest(source=source)
+            response = await downloader.downloads.InspectSource(request, timeout=INSPECTION_TIMEOUT_S)
+    print_milestone(console, Mark.DONE, "inspected", describe_artifact(response.artifact))
+
+
+async def create(registry: RegistryClient, wishes: Wishes) -> Model:
+    """Creates the model."""
+    request = CreateModelRequest(model_id=wishes.model_id, model=wishes.model(), request_id=new_uid())
+    return (await registry.models.CreateModel(request)).model
+
+
+async def finish(
+    registry: RegistryClient, model: str, *, wait: bool, timeout_s: float | None, output: Output
+) -> int:
+    """Follows a model until it runs, if that is wanted, and prints what there is then."""
+    console = make_console(stderr=True)
+    code = 0
+    if wait:
+        outcome = await _follow(registry, model, console, timeout_s)
+        code = tell_outcome(outcome, model, console)
+    if output is Output.JSON:
+        current = (await registry.models.GetModel(GetModelRequest(name=model))).model
+        print_json({"model": current, "instances": await all_instances(registry, model)})
+    return code
+
+
+async def _follow(registry: RegistryClient, model: str, console: Console, timeout_s: float | None) -> Outcome:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await follow_deployment(registry, model, console)
+    except TimeoutError:
+        late = DeadlineExceeded(
+            f"{model} does not run after {timeout_s:g} s; its deployment goes on",
+            remedy=f"See where it is with 'moor explain {model}', or wait with 'moor start {model}'.",
+        )
+        return Outcome(OutcomeKind.UNPLACED, late)
+
+
+def tell_outcome(outcome: Outcome, model: str, console: Console) -> int:
+    """Prints why a deployment does not run, if so; returns the exit code."""
+    if outcome.error is None:
+        return 0
+    print_error(console, outcome.error)
+    if outcome.kind is OutcomeKind.UNPLACED:
+        console.print(f"{model} stays and starts as soon as it can.", style="dim")
+        return EXIT_UNPLACED
+    return exit_code(outcome.error)

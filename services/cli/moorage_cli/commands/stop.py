@@ -1,0 +1,22 @@
+"""`moor stop`: wants a model stopped."""
+
+from moorage.registry.v1.model_service_pb2 import StopModelRequest
+from moorage_cli import connect
+from moorage_cli.console import make_console, print_milestone
+from moorage_cli.following import follow_until_stopped
+from moorage_cli.names import model_of
+from moorage_cli.options import MeshTarget
+from moorage_cli.views.milestones import Mark
+from moorage_common.core.ids import new_uid
+
+
+async def run(target: MeshTarget, *, model: str, wait: bool) -> int:
+    """Stops a model; with `wait`, returns once nothing of it runs."""
+    name = model_of(model)
+    async with connect.registry(target) as registry:
+        await registry.models.StopModel(StopModelRequest(name=name, request_id=new_uid()))
+        if wait:
+            await follow_until_stopped(registry, name)
+    label = "stopped" if wait else "stopping"
+    print_milestone(make_console(stderr=True), Mark.DONE, label, name)
+    return 0

@@ -1,0 +1,43 @@
+"""How errors are told, and the exit codes.
+
+- 0: done
+- 1: refused or failed; what, why, and what to do is printed
+- 2: wrong usage
+- 3: deployed, but it does not run: it waits for a worker that can hold it
+- 4: the mesh cannot be reached
+- 130: interrupted
+"""
+
+from rich.console import Console
+from rich.text import Text
+
+from moorage_common.core.errors import DeadlineExceeded, MoorageError, Unavailable
+
+EXIT_FAILED = 1
+EXIT_UNPLACED = 3
+EXIT_UNREACHABLE = 4
+EXIT_INTERRUPTED = 130
+
+
+def exit_code(error: MoorageError) -> int:
+    """Returns the exit code that an error ends the program with."""
+    return EXIT_UNREACHABLE if isinstance(error, Unavailable | DeadlineExceeded) else EXIT_FAILED
+
+
+def print_error(console: Console, error: MoorageError) -> None:
+    """Prints what failed, why, and what to do about it."""
+    console.print(Text.assemble(("error: ", "bold red"), error.message))
+    for violation in error.violations:
+        console.print(Text(f"  {violation.field}: {violation.description}"))
+    for shortage in error.shortages:
+        console.print(Text(f"  {shortage.subject}: {shortage.description}"))
+    console.print(Text.assemble(("reason: ", "dim"), str(error.reason)))
+    if error.remedy:
+        console.print(Text.assemble(("remedy: ", "dim"), error.remedy))
+
+
+def print_defect(console: Console, error: Exception) -> None:
+    """Prints that the program itself is wrong, without the traceback."""
+    console.print(Text.assemble(("error: ", "bold red"), f"{type(error).__name__}: {error}"))
+    console.print(Text.assemble(("reason: ", "dim"), "a defect of moor"))
+    console.print(Text.assemble(("remedy: ", "dim"), "The same command with --debug shows where."))

@@ -1,0 +1,94 @@
+"""Shows milestones as lines and transfers as bars; without a terminal, lines alone."""
+
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from moorage_cli.console import print_milestone
+from moorage_cli.views.milestones import Mark, Milestone, Transfer
+from moorage_cli.views.words import size
+
+_LINE_EVERY_S = 2.0
+
+
+class ProgressView:
+    """Tells every milestone once, and keeps a bar for every transfer that goes on.
+
+    Args:
+        console: Where to.
+        monotonic: Seconds, to space the lines that stand in for bars.
+    """
+
+    def __init__(self, console: Console, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._monotonic = monotonic
+        self._told: set[Milestone] = set()
+        self._bars: dict[str, TaskID] = {}
+        self._last_line: dict[str, float] = {}
+        self._progress = Progress(
+            TextColumn("    {task.description}"),
+            BarColumn(bar_width=30),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, milestones: Iterable[Milestone], transfers: Iterable[Transfer]) -> None:
+        """Brings what is shown up to date."""
+        current = {transfer.label: transfer for transfer in transfers}
+        for label in self._bars.keys() - current.keys():
+            self._progress.remove_task(self._bars.pop(label))
+        for milestone in milestones:
+            if milestone not in self._told:
+                self._told.add(milestone)
+                print_milestone(self._console, milestone.mark, milestone.label, milestone.text)
+        for transfer in current.values():
+            self._show_transfer(transfer)
+
+    def _show_transfer(self, transfer: Transfer) -> None:
+        if not self._console.is_terminal:
+            self._show_line(transfer)
+            return
+        if transfer.label not in self._bars:
+            self._bars[transfer.label] = self._progress.add_task(transfer.label, total=None)
+        self._progress.update(
+            self._bars[transfer.label],
+            completed=transfer.done_bytes,
+            total=transfer.size_bytes or None,
+        )
+
+    def _show_line(self, transfer: Transfer) -> None:
+        now = self._monotonic()
+        if now - self._last_line.get(transfer.label, now - _LINE_EVERY_S) < _LINE_EVERY_S:
+            return
+        self._last_line[transfer.label] = now
+        rate = f", {size(transfer.bytes_per_second)}/s" if transfer.bytes_per_second else ""
+        text = f"{size(transfer.done_bytes)} of {size(transfer.size_bytes)} {transfer.label}{rate}"
+        print_milestone(self._console, Mark.WAITING, "fetching", text)
