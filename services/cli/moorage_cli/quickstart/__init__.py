@@ -1,0 +1,1 @@
+"""What `make quickstart` deploys, and where it comes from: a tiny model and a small hub."""
