@@ -131,7 +131,7 @@ def test_a_server_whose_holder_was_killed_is_gone_or_taken_over(open_dir: Path, 
 def test_a_taken_port_is_said(postgres: EmbeddedPostgres, open_dir: Path, free_port: int) -> None:
     postgres.start()
     second = EmbeddedPostgres(open_dir / "second", port=free_port, durable=False)
-    with pytest.raises(Unavailable, match="Address already in use|could not create any TCP/IP sockets"):
+    with pytest.raises(Unavailable, match=r"Address already in use|could not create any TCP/IP sockets"):
         second.start()
 
 

@@ -61,7 +61,7 @@ class Fleet:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - processes set no events
                 await asyncio.sleep(0.02)
 
     def count(self, kind: ProcessEventKind, name: str) -> int:
@@ -145,6 +145,15 @@ async def test_logs_are_appended(fleet: Fleet) -> None:
     assert (fleet.root / "logs" / "one.log").read_text() == "serving one\n" * 2
 
 
+def started_by_a_killed(program: str) -> psutil.Process:
+    """Runs a program that starts a process and prints its number, and kills the program."""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        started = psutil.Process(int(process.stdout.readline()))
+        process.kill()
+    return started
+
+
 @pytest.mark.parametrize("leashed", [True, False], ids=["leash", "records"])
 async def test_what_a_killed_supervisor_left_ends(fleet: Fleet, leashed: bool) -> None:
     """By the leash at once (Linux), or by its record when the next supervisor starts."""
@@ -172,10 +181,7 @@ async def test_what_a_killed_supervisor_left_ends(fleet: Fleet, leashed: bool) -
         asyncio.run(main())
         """
     )
-    with subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        left = psutil.Process(int(process.stdout.readline()))
-        process.kill()
+    left = started_by_a_killed(holder)
     if not leashed:
         assert left.is_running()
         supervisor = fleet.supervisor([fleet.spec("two")])
@@ -185,13 +191,13 @@ async def test_what_a_killed_supervisor_left_ends(fleet: Fleet, leashed: bool) -
 
 
 async def test_a_record_of_a_number_used_by_another_process_harms_nobody(fleet: Fleet) -> None:
-    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    bystander = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
     run_dir = fleet.root / "run"
     run_dir.mkdir()
     (run_dir / "one.json").write_text(f'{{"pid": {bystander.pid}, "create_time": 1000.0}}')
     supervisor = fleet.supervisor([fleet.spec("one")])
     await supervisor.start()
     await supervisor.stop()
-    assert bystander.poll() is None
+    assert bystander.returncode is None
     bystander.kill()
-    bystander.wait()
+    await bystander.wait()

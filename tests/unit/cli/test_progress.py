@@ -1,0 +1,83 @@
+import io
+
+from rich.console import Console
+
+from moorage_cli.failures import exit_code, print_error
+from moorage_cli.progress import ProgressView
+from moorage_cli.views.milestones import Mark, Milestone, Transfer
+from moorage_common.core.errors import (
+    FieldViolation,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Shortage,
+    Unavailable,
+)
+
+
+def piped() -> tuple[Console, io.StringIO]:
+    written = io.StringIO()
+    return Console(file=written, width=200), written
+
+
+def test_a_milestone_is_told_once() -> None:
+    console, written = piped()
+    milestone = Milestone(Mark.DONE, "resolved", "1 file [red]")
+    with ProgressView(console) as view:
+        view.show([milestone], [])
+        view.show([milestone, Milestone(Mark.TROUBLE, "pull", "slow")], [])
+    assert written.getvalue().splitlines() == ["  ✓ resolved    1 file [red]", "  ! pull        slow"]
+
+
+def test_without_a_terminal_transfers_are_lines_now_and_then() -> None:
+    console, written = piped()
+    clock = iter([0.0, 1.0, 2.5])
+    with ProgressView(console, monotonic=lambda: next(clock)) as view:
+        for done in (0, 1024, 2048):
+            view.show([], [Transfer("onto workers/w", done, 4096, 512)])
+    assert written.getvalue().splitlines() == [
+        "  · fetching    0 B of 4.00 KiB onto workers/w, 512 B/s",
+        "  · fetching    2.00 KiB of 4.00 KiB onto workers/w, 512 B/s",
+    ]
+
+
+def test_on_a_terminal_transfers_are_bars_that_go_away() -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=100, _environ={"TERM": "xterm"})
+    with ProgressView(console) as view:
+        view.show([], [Transfer("onto workers/w", 1024, 4096, 512)])
+        view._progress.refresh()
+        assert "onto workers/w" in written.getvalue()
+        view.show([], [])
+        assert view._progress.tasks == []
+
+
+def test_errors_are_told_with_reason_and_remedy() -> None:
+    console, written = piped()
+    print_error(console, NotFound("no such model", remedy="See 'moor ps'."))
+    print_error(
+        console,
+        InvalidArgument(
+            "bad request", violations=[FieldViolation(field="model.replicas", description="< 0")]
+        ),
+    )
+    print_error(
+        console,
+        ResourceExhausted("no room", shortages=[Shortage(subject="pools/ram", description="needs 2 GiB")]),
+    )
+    assert written.getvalue().splitlines() == [
+        "error: no such model",
+        "reason: RESOURCE_NOT_FOUND",
+        "remedy: See 'moor ps'.",
+        "error: bad request",
+        "  model.replicas: < 0",
+        "reason: INVALID_REQUEST",
+        "error: no room",
+        "  pools/ram: needs 2 GiB",
+        "reason: SERVER_BUSY",
+    ]
+
+
+def test_exit_codes_tell_a_refusal_from_a_mesh_that_is_away() -> None:
+    assert exit_code(NotFound("no")) == 1
+    assert exit_code(Unavailable("away")) == 4
