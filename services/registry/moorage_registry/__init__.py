@@ -1,0 +1,1 @@
+"""The registry: every record, every state transition and every claim, in PostgreSQL."""

@@ -1,0 +1,1 @@
+"""What the registry knows without a database: records, transitions, plans. Standard library only."""

@@ -1,0 +1,31 @@
+"""Instances, as records and as protos."""
+
+from moorage.common.v1 import placement_pb2
+from moorage.registry.v1 import instance_pb2
+from moorage_common.core.names import instance_name, worker_name
+from moorage_common.rpc.enums import INSTANCE_STATE
+from moorage_registry.convert.json import error_to_proto, from_json, timestamp
+from moorage_registry.core.records import Instance
+
+
+def instance_to_proto(instance: Instance) -> instance_pb2.Instance:
+    """Returns an instance as watchers see it."""
+    placement, explanation, error = instance.placement, instance.explanation, instance.error
+    return instance_pb2.Instance(
+        name=instance_name(instance.model_id, instance.id),
+        uid=instance.uid,
+        etag=instance.etag,
+        version=instance.version,
+        create_time=timestamp(instance.created_at),
+        update_time=timestamp(instance.updated_at),
+        state=INSTANCE_STATE.to_proto(instance.state),
+        state_time=timestamp(instance.state_at),
+        worker=worker_name(instance.worker_id) if instance.worker_id else "",
+        last_worker=worker_name(instance.last_worker_id) if instance.last_worker_id else "",
+        placement=from_json(placement, placement_pb2.Placement()) if placement else None,
+        explanation=from_json(explanation, placement_pb2.Explanation()) if explanation else None,
+        endpoint=instance.endpoint,
+        error=error_to_proto(error),
+        restart_count=instance.restart_count,
+        retiring=instance.retiring,
+    )

@@ -1,0 +1,71 @@
+"""A change of a resource, as watchers are told of it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from moorage_registry.core.records import (
+    Artifact,
+    ArtifactCopy,
+    Download,
+    Instance,
+    Kind,
+    Model,
+    Pool,
+    Worker,
+)
+
+
+class Operation(StrEnum):
+    """What happened. The proto enum WatchOperation has the same names."""
+
+    CREATED = "CREATED"
+    UPDATED = "UPDATED"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """A worker with its memory pools: what watchers see of it."""
+
+    worker: Worker
+    pools: tuple[Pool, ...]
+    """RAM first, then accelerators in the node's order; only those that are present."""
+
+
+Resource = WorkerView | Model | Instance | Artifact | ArtifactCopy | Download
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One resource after one transaction changed it."""
+
+    operation: Operation
+    resource: Resource
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of resource changed."""
+        return _KINDS[type(self.resource)]
+
+    @property
+    def key(self) -> tuple[Kind, str]:
+        """What identifies the resource."""
+        resource = self.resource
+        return self.kind, resource.worker.uid if isinstance(resource, WorkerView) else resource.uid
+
+    @property
+    def worker_id(self) -> str | None:
+        """The worker whose desired state the change may touch."""
+        if isinstance(self.resource, Instance | ArtifactCopy):
+            return self.resource.worker_id
+        return None
+
+
+_KINDS = {
+    WorkerView: Kind.WORKER,
+    Model: Kind.MODEL,
+    Instance: Kind.INSTANCE,
+    Artifact: Kind.ARTIFACT,
+    ArtifactCopy: Kind.ARTIFACT_COPY,
+    Download: Kind.DOWNLOAD,
+}

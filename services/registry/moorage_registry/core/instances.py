@@ -1,0 +1,53 @@
+"""How an instance's record changes when something happens to it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from moorage_common.core.states import InstanceState
+from moorage_registry.core.records import Instance
+from moorage_registry.core.transitions import HOLDS_CLAIM, NOMINATED, InstanceEvent, next_state
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An instance before and after something happened to it."""
+
+    before: Instance
+    after: Instance
+
+    @property
+    def frees_claims(self) -> bool:
+        """Whether its memory goes back to the pools."""
+        return self.before.state in HOLDS_CLAIM and self.after.state not in HOLDS_CLAIM
+
+    @property
+    def drops_nomination(self) -> bool:
+        """Whether its artifact may no longer be wanted on the worker."""
+        return self.before.state in NOMINATED and self.after.worker_id is None
+
+    @property
+    def removes(self) -> bool:
+        """Whether the record is to go."""
+        return self.after.retiring and self.after.state is InstanceState.STOPPED
+
+
+def apply(instance: Instance, event: InstanceEvent, *, now: datetime, **changes: Any) -> Move:  # noqa: ANN401
+    """Moves an instance along the transition table.
+
+    A state without a worker forgets the worker and what was held there; a state change is timed.
+
+    Raises:
+        FailedPrecondition: The event cannot happen in the instance's state.
+    """
+    state = next_state(instance.state, event)
+    after = replace(instance, **changes, state=state)
+    if state is not instance.state:
+        after = replace(after, state_at=now)
+    if state in {InstanceState.PENDING, InstanceState.STOPPED}:
+        after = replace(after, worker_id=None, placement=None, endpoint="", restart_count=0)
+    if state is InstanceState.STOPPED:
+        after = replace(after, explanation=None, error=None)
+    if state in {InstanceState.UNREACHABLE, InstanceState.STOPPING}:
+        after = replace(after, endpoint="")
+    return Move(before=instance, after=after)

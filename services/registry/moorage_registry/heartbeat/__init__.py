@@ -1,0 +1,1 @@
+"""Agents: their leases and what their nodes should hold and run."""

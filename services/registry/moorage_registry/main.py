@@ -1,0 +1,100 @@
+"""The registry's process: wiring only."""
+
+import asyncio
+import sys
+from datetime import timedelta
+from random import Random
+
+from moorage.registry.v1 import (
+    artifact_service_pb2_grpc,
+    instance_service_pb2_grpc,
+    model_service_pb2_grpc,
+    worker_service_pb2_grpc,
+)
+from moorage_common.core.backoff import Backoff, BackoffPolicy
+from moorage_common.core.errors import Unavailable
+from moorage_common.rpc.server import RpcServer, ServerConfig
+from moorage_common.runtime.logs import get_logger
+from moorage_common.runtime.service import Process, run_service
+from moorage_registry.config import RegistrySettings
+from moorage_registry.convert.events import encode_change
+from moorage_registry.heartbeat.leases import LeaseRenewer
+from moorage_registry.heartbeat.streams import HeartbeatStreams
+from moorage_registry.heartbeat.wakeups import NodeWakeups
+from moorage_registry.housekeeping import Housekeeping
+from moorage_registry.readiness import follow_readiness
+from moorage_registry.servicers.artifacts import ArtifactServicer
+from moorage_registry.servicers.instances import InstanceServicer
+from moorage_registry.servicers.models import ModelServicer
+from moorage_registry.servicers.watch import WatchServicer, add_watch_service
+from moorage_registry.servicers.workers import WorkerServicer
+from moorage_registry.store.database import Database
+from moorage_registry.store.migrate import migrate
+from moorage_registry.watch.sequencer import Sequencer
+from moorage_registry.watch.tail import EventTail
+
+log = get_logger(__name__)
+
+
+async def serve(settings: RegistrySettings, process: Process) -> None:
+    """Runs the registry until it is told to stop."""
+    database = Database(
+        settings.database_url, encode_event=encode_change, pool_size=settings.database_connections
+    )
+    tail = EventTail(database, settings.database_url)
+    sequencer = Sequencer(database, settings.database_url)
+    lease_ttl = timedelta(seconds=settings.lease_ttl_s)
+    renewer = LeaseRenewer(database, lease_ttl)
+    wakeups = NodeWakeups(tail)
+    streams = HeartbeatStreams(database, renewer, wakeups, lease_ttl=lease_ttl)
+    housekeeping = Housekeeping(
+        database,
+        replace_after=timedelta(seconds=settings.replace_after_s),
+        kept_events=settings.kept_events,
+    )
+    try:
+        async with RpcServer(ServerConfig.of(settings), telemetry=process.telemetry) as server:
+            server.add(
+                worker_service_pb2_grpc.add_WorkerServiceServicer_to_server,
+                WorkerServicer(database, streams, lease_ttl=lease_ttl),
+            )
+            server.add(model_service_pb2_grpc.add_ModelServiceServicer_to_server, ModelServicer(database))
+            server.add(
+                instance_service_pb2_grpc.add_InstanceServiceServicer_to_server,
+                InstanceServicer(database),
+            )
+            server.add(
+                artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server,
+                ArtifactServicer(database),
+            )
+            add_watch_service(server, WatchServicer(database, tail))
+            await server.start()
+            await _until_migrated(settings)
+            process.tasks.start("sequencer", sequencer.run)
+            process.tasks.start("event tail", tail.run)
+            process.tasks.start("lease renewal", renewer.run)
+            process.tasks.start("node wake-ups", wakeups.run)
+            process.tasks.start("lapse", housekeeping.lapse)
+            process.tasks.start("ageing", housekeeping.age)
+            await tail.wait_ready()
+            process.tasks.start("readiness", lambda: follow_readiness(database, server))
+            await process.until_stopped()
+    finally:
+        await database.close()
+
+
+async def _until_migrated(settings: RegistrySettings) -> None:
+    """Migrates as soon as the database answers."""
+    backoff = Backoff(BackoffPolicy(cap_s=5.0), Random())
+    while True:
+        try:
+            return await migrate(settings.migration_database_url or settings.database_url)
+        except Unavailable as error:
+            delay = backoff.next_delay_s()
+            log.warning("waiting for the database", error=error.message, retry_in_s=round(delay, 2))
+            await asyncio.sleep(delay)
+
+
+def main() -> None:
+    """Console script: moorage-registry."""
+    sys.exit(run_service(RegistrySettings, serve))

@@ -1,0 +1,45 @@
+"""What every change asked for by a client has in common: ``request_id`` and ``validate_only``."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from moorage_registry.store import requests
+from moorage_registry.store.database import Database, Transaction
+
+Response = TypeVar("Response", bound=Message)
+
+
+async def mutate(
+    database: Database,
+    request: Message,
+    response_type: type[Response],
+    work: Callable[[Transaction], Awaitable[Response]],
+) -> Response:
+    """Runs a change in a transaction and returns its answer.
+
+    A ``request_id`` that was answered before gets that answer again, and nothing is changed. With ``validate_only``
+    everything is checked and done, and then rolled back.
+
+    Args:
+        database: Where to run it.
+        request: The request, which may have the fields ``request_id`` and ``validate_only``.
+        response_type: Type of the answer.
+        work: The change. It may run several times.
+    """
+    request_id: str = getattr(request, "request_id", "")
+    validate_only: bool = getattr(request, "validate_only", False)
+
+    async def answered_once(tx: Transaction) -> Response:
+        method = type(request).__name__
+        fingerprint = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+        earlier = await requests.earlier_answer(tx, method, request_id, fingerprint)
+        if earlier is not None:
+            return response_type.FromString(earlier)
+        response = await work(tx)
+        await requests.remember(tx, method, request_id, response.SerializeToString())
+        return response
+
+    return await database.transact(answered_once if request_id else work, commit=not validate_only)

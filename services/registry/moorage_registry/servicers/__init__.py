@@ -1,0 +1,1 @@
+"""The RPCs: validate, convert, delegate, convert."""

@@ -1,0 +1,86 @@
+"""ArtifactService: what people and agents ask of artifacts and their copies."""
+
+from moorage.registry.v1 import artifact_service_pb2 as pb
+from moorage.registry.v1 import artifact_service_pb2_grpc
+from moorage_common.core.names import parse_artifact, parse_artifact_copy
+from moorage_common.rpc.enums import COPY_STATE
+from moorage_common.rpc.server import ServicerContext
+from moorage_common.rpc.status import from_status
+from moorage_registry.convert.artifacts import artifact_to_proto, copy_to_proto
+from moorage_registry.convert.json import optional_json
+from moorage_registry.servicers.downloads import DownloadRecords
+from moorage_registry.servicers.pulls import DownloaderTasks
+from moorage_registry.store import copies, listing, schema, workers
+from moorage_registry.store.database import Database, Transaction
+from moorage_registry.store.tables import ARTIFACTS, COPIES
+
+_ALL = "artifacts/-"
+
+
+class ArtifactServicer(DownloaderTasks, DownloadRecords, artifact_service_pb2_grpc.ArtifactServiceServicer):
+    """Artifacts and their copies on workers."""
+
+    def __init__(self, database: Database) -> None:
+        """Takes the store."""
+        self._database = database
+
+    async def GetArtifact(
+        self, request: pb.GetArtifactRequest, context: ServicerContext
+    ) -> pb.GetArtifactResponse:
+        artifact_id = parse_artifact(request.name)
+        async with self._database.read() as connection:
+            artifact = await listing.get(connection, ARTIFACTS, request.name, artifact_id)
+        return pb.GetArtifactResponse(artifact=artifact_to_proto(artifact))
+
+    async def ListArtifacts(
+        self, request: pb.ListArtifactsRequest, context: ServicerContext
+    ) -> pb.ListArtifactsResponse:
+        async with self._database.read() as connection:
+            found, token = await listing.page(
+                connection, ARTIFACTS, query="artifacts", size=request.page_size, token=request.page_token
+            )
+        return pb.ListArtifactsResponse(artifacts=map(artifact_to_proto, found), next_page_token=token)
+
+    async def GetArtifactCopy(
+        self, request: pb.GetArtifactCopyRequest, context: ServicerContext
+    ) -> pb.GetArtifactCopyResponse:
+        key = parse_artifact_copy(request.name)
+        async with self._database.read() as connection:
+            copy = await listing.get(connection, COPIES, request.name, *key)
+        return pb.GetArtifactCopyResponse(copy=copy_to_proto(copy))
+
+    async def ListArtifactCopies(
+        self, request: pb.ListArtifactCopiesRequest, context: ServicerContext
+    ) -> pb.ListArtifactCopiesResponse:
+        everything = request.parent == _ALL
+        table = schema.artifact_copies
+        where = [] if everything else [table.c.artifact_id == parse_artifact(request.parent, field="parent")]
+        async with self._database.read() as connection:
+            found, token = await listing.page(
+                connection,
+                COPIES,
+                query=f"{request.parent}/copies",
+                size=request.page_size,
+                token=request.page_token,
+                where=where,
+            )
+        return pb.ListArtifactCopiesResponse(copies=map(copy_to_proto, found), next_page_token=token)
+
+    async def ReportArtifactCopy(
+        self, request: pb.ReportArtifactCopyRequest, context: ServicerContext
+    ) -> pb.ReportArtifactCopyResponse:
+        artifact_id, worker_id = parse_artifact_copy(request.name)
+        report = copies.CopyReport(
+            state=COPY_STATE.from_proto(request.state),
+            done_bytes=request.done_bytes,
+            bytes_per_second=request.bytes_per_second,
+            error=optional_json(request, "error"),
+            error_reason=from_status(request.error).reason if request.HasField("error") else "",
+        )
+
+        async def work(tx: Transaction) -> pb.ReportArtifactCopyResponse:
+            copy = await copies.report(tx, artifact_id, worker_id, report)
+            await workers.check_lease(tx, worker_id, request.lease_id)
+            return pb.ReportArtifactCopyResponse(copy=copy_to_proto(copy))
+
+        return await self._database.transact(work)

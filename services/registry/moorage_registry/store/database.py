@@ -1,0 +1,179 @@
+"""Connections and transactions: every write of the registry passes through `Database.transaction`.
+
+A transaction collects the changes that it makes; just before it commits, after all of its row locks, they go
+into the outbox, and afterwards the sequencer is woken. So no change is committed that watchers are not told of.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from random import Random
+from typing import Any, TypeVar
+
+import asyncpg
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.engine import Result, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.sql import Executable
+
+from moorage_common.core.backoff import BackoffPolicy
+from moorage_registry.core.changes import Change, Operation
+from moorage_registry.core.records import Kind
+from moorage_registry.store import schema
+from moorage_registry.store.failures import is_retryable, translate
+
+EncodeEvent = Callable[[Change, datetime], bytes]
+"""Turns a change into the event that watchers get, without its revision."""
+
+T = TypeVar("T")
+
+_RETRY = BackoffPolicy(first_s=0.02, cap_s=0.5, floor_s=0.005)
+
+MAX_ATTEMPTS = 6
+"""How often a transaction that lost a deadlock is run before the caller is told to retry."""
+
+
+def async_url(url: str) -> str:
+    """Returns the URL with SQLAlchemy's name of the asyncpg driver: users write plain ``postgresql://``."""
+    return make_url(url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+
+
+class Transaction:
+    """One database transaction and the changes that it makes."""
+
+    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+        self.connection = connection
+        self.now = now
+        """When it began, by the database's clock."""
+        self._changes: dict[tuple[Kind, str], Change] = {}
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:  # noqa: ANN401
+        """Executes one statement; with a list of parameters, once for each of them."""
+        return await self.connection.execute(statement, parameters)
+
+    def record(self, change: Change) -> None:
+        """Notes a change for the outbox. Of several of one resource watchers see the last."""
+        earlier = self._changes.pop(change.key, None)
+        if earlier and earlier.operation is Operation.CREATED:
+            if change.operation is Operation.DELETED:
+                return
+            change = Change(operation=Operation.CREATED, resource=change.resource)
+        self._changes[change.key] = change
+
+    @property
+    def changes(self) -> list[Change]:
+        """What the outbox will be told."""
+        return list(self._changes.values())
+
+
+class Database:
+    """A pool of connections to PostgreSQL."""
+
+    def __init__(self, url: str, *, encode_event: EncodeEvent, pool_size: int = 10) -> None:
+        """Creates the pool; nothing is connected before the first use.
+
+        Args:
+            url: ``postgresql://user:password@host:port/database``.
+            encode_event: Turns a change into the event that watchers get.
+            pool_size: Connections at most.
+        """
+        self._engine = create_async_engine(
+            async_url(url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_use_lifo=True,
+            connect_args={"timeout": 5, "server_settings": {"application_name": "moorage-registry"}},
+        )
+        self._encode_event = encode_event
+        self._random = Random()
+        self.committed = asyncio.Event()
+        """Set after a commit that put something into the outbox; the sequencer clears it."""
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The pool itself, for reads that need no transaction of ours."""
+        return self._engine
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self._engine.dispose()
+
+    async def ping(self) -> None:
+        """Asks the database for a sign of life.
+
+        Raises:
+            Unavailable: There is none (DATABASE_UNAVAILABLE).
+        """
+        async with self.read() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    @asynccontextmanager
+    async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
+        """Opens a connection for reading; with snapshot, everything read is of one moment.
+
+        Raises:
+            Unavailable: The database is away (DATABASE_UNAVAILABLE).
+        """
+        with _translated():
+            async with self._engine.connect() as connection:
+                if snapshot:
+                    await connection.execution_options(isolation_level="REPEATABLE READ")
+                yield connection
+
+    async def transact(self, work: Callable[[Transaction], Awaitable[T]], *, commit: bool = True) -> T:
+        """Runs work in a transaction, again if it lost a deadlock, and returns its result.
+
+        Args:
+            work: What to do. It may run several times, and must not change anything but the transaction.
+            commit: False rolls everything back after all checks were made (``validate_only``).
+
+        Raises:
+            MoorageError: What work raised, or what the database's refusal stands for.
+        """
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                with _translated(attempt < MAX_ATTEMPTS):
+                    return await self._attempt(work, commit=commit)
+            except DBAPIError:
+                await asyncio.sleep(_RETRY.delay_s(attempt, self._random))
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _attempt(self, work: Callable[[Transaction], Awaitable[T]], *, commit: bool) -> T:
+        async with self._engine.connect() as connection:
+            now = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+            transaction = Transaction(connection, now)
+            result = await work(transaction)
+            if not commit:
+                await connection.rollback()
+                return result
+            changes = transaction.changes
+            if changes:
+                await connection.execute(insert(schema.outbox), [self._outbox_row(c, now) for c in changes])
+            await connection.commit()
+        if changes:
+            self.committed.set()
+        return result
+
+    def _outbox_row(self, change: Change, now: datetime) -> dict[str, Any]:
+        return {
+            "kind": change.kind.value,
+            "worker_id": change.worker_id,
+            "event": self._encode_event(change, now),
+        }
+
+
+@contextmanager
+def _translated(leave_retryable: bool = False) -> Iterator[None]:  # noqa: FBT001, FBT002
+    """Turns database errors into errors of the mesh; retryable ones are left as they are on demand."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if leave_retryable and is_retryable(error):
+            raise
+        translated = translate(error)
+        if translated is None:
+            raise
+        raise translated from error

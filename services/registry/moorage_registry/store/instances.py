@@ -1,0 +1,132 @@
+"""Instances: every change of state, what it frees and what it makes wanted.
+
+`commit` is the one way in which moves are written: it gives claims back, drops copies that nobody wants any
+more, and removes records that are on their way out.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from moorage_common.core.ids import new_short_id, new_uid
+from moorage_common.core.states import InstanceState, WorkerState
+from moorage_registry.core.instances import Move, apply
+from moorage_registry.core.records import Instance, Model
+from moorage_registry.core.replicas import plan_replicas
+from moorage_registry.core.reports import InstanceReport, apply_report
+from moorage_registry.core.transitions import HOLDS_CLAIM, NOMINATED, InstanceEvent
+from moorage_registry.store import copies, ledger, schema
+from moorage_registry.store.database import Transaction
+from moorage_registry.store.lookups import lock_instance, lock_model_if_any
+from moorage_registry.store.tables import INSTANCES, MODELS
+
+_TABLE = schema.instances
+
+
+async def commit(tx: Transaction, moves: Sequence[Move]) -> list[Instance]:
+    """Writes moves of locked instances with everything that follows from them.
+
+    Returns:
+        The instances as they are now, in the order of the moves, less those that were removed.
+    """
+    await ledger.release(tx, [move.before.uid for move in moves if move.frees_claims])
+    changed = [move.after for move in moves if not move.removes and move.after != move.before]
+    saved = {instance.uid: instance for instance in await INSTANCES.save(tx, changed)}
+    await INSTANCES.delete(tx, [move.after for move in moves if move.removes])
+    dropped = {(m.before.model_id, m.before.worker_id or "") for m in moves if m.drops_nomination}
+    await copies.drop_unwanted_by_models(tx, dropped)
+    return [saved.get(move.after.uid, move.after) for move in moves if not move.removes]
+
+
+async def settle_replicas(tx: Transaction, model: Model) -> bool:
+    """Brings a locked model's instances to what is wanted of it.
+
+    Returns:
+        Whether any instance is left.
+    """
+    found = await INSTANCES.lock(tx, _TABLE.c.model_id == model.id)
+    plan = plan_replicas(model, found)
+    moves = [apply(instance, InstanceEvent.START, now=tx.now) for instance in plan.start]
+    moves += [apply(instance, InstanceEvent.STOP, now=tx.now) for instance in plan.stop]
+    moves += [apply(instance, InstanceEvent.STOP, now=tx.now, retiring=True) for instance in plan.retire]
+    await INSTANCES.insert(tx, [_new(model, tx) for _ in range(plan.create)])
+    await commit(tx, [move for move in moves if move.after != move.before or move.removes])
+    return len(found) + plan.create > sum(move.removes for move in moves)
+
+
+async def report(tx: Transaction, model_id: str, instance_id: str, what: InstanceReport) -> Instance | None:
+    """Takes an agent's report. Repeating one changes nothing.
+
+    Returns:
+        The instance as it is now; None if it was on its way out and is gone.
+
+    Raises:
+        NotFound: No such instance.
+        FailedPrecondition: The report does not go with where the instance stands.
+    """
+    stopped = what.event is InstanceEvent.REPORT_STOPPED
+    model = await lock_model_if_any(tx, model_id) if stopped else None
+    instance = await lock_instance(tx, model_id, instance_id)
+    move = apply_report(instance, what, now=tx.now)
+    left = await commit(tx, [move])
+    if model is not None and (move.removes or move.after != move.before):
+        await settle_model(tx, model)
+        left = await INSTANCES.find(tx.connection, _TABLE.c.uid == instance.uid)
+    return left[0] if left else None
+
+
+async def settle_model(tx: Transaction, model: Model) -> None:
+    """Brings a locked model's instances to what is wanted, and removes it if it was deleted and none is left."""
+    if not await settle_replicas(tx, model) and model.deleted_at is not None:
+        await MODELS.delete(tx, [model])
+
+
+async def release_lapsed(tx: Transaction) -> int:
+    """Moves the instances of UNREACHABLE workers on: what is nominated is placed again, what holds a claim waits.
+
+    Returns:
+        How many were moved.
+    """
+    lapsed = select(schema.workers.c.id).where(schema.workers.c.state == WorkerState.UNREACHABLE)
+    states = (NOMINATED | HOLDS_CLAIM) - {InstanceState.UNREACHABLE, InstanceState.STOPPING}
+    found = await INSTANCES.lock(
+        tx, _TABLE.c.worker_id.in_(lapsed.scalar_subquery()), _TABLE.c.state.in_(states), skip_locked=True
+    )
+    moves = [apply(instance, InstanceEvent.LEASE_LAPSED, now=tx.now) for instance in found]
+    await commit(tx, moves)
+    return len(moves)
+
+
+async def replace_unreachable(tx: Transaction, after: timedelta) -> int:
+    """Retires instances that were UNREACHABLE for too long, so that their models get fresh ones.
+
+    What they hold stays claimed until their worker comes back and says that they have stopped.
+
+    Returns:
+        How many were retired.
+    """
+    overdue = [
+        _TABLE.c.state == InstanceState.UNREACHABLE,
+        _TABLE.c.state_at < tx.now - after,
+        _TABLE.c.retiring.is_(False),
+    ]
+    ids = (await tx.execute(select(_TABLE.c.model_id).where(*overdue).distinct())).scalars().all()
+    models = await MODELS.lock(tx, schema.models.c.id.in_(ids)) if ids else []
+    found = await INSTANCES.lock(tx, *overdue, _TABLE.c.model_id.in_([model.id for model in models]))
+    await commit(tx, [apply(i, InstanceEvent.STOP, now=tx.now, retiring=True) for i in found])
+    for model in models:
+        await settle_replicas(tx, model)
+    return len(found)
+
+
+def _new(model: Model, tx: Transaction) -> Instance:
+    return Instance(
+        uid=new_uid(),
+        created_at=tx.now,
+        updated_at=tx.now,
+        model_id=model.id,
+        id=new_short_id(),
+        state=InstanceState.PENDING,
+        state_at=tx.now,
+    )

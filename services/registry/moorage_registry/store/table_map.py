@@ -1,0 +1,136 @@
+"""Rows to records and back: the columns of a table are the fields of its record.
+
+Every change of a resource goes the same way: lock its row, compute the new record, write it whole. `RecordTable` knows
+how to do that for many rows at once, and puts each change on record for the watchers.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import fields, replace
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from moorage_registry.core.changes import Change, Operation, Resource
+from moorage_registry.core.records import Record
+from moorage_registry.store.database import Transaction
+
+R = TypeVar("R", bound=Record)
+
+
+class RecordTable(Generic[R]):
+    """One table whose rows are the records of one kind of resource."""
+
+    def __init__(
+        self,
+        table: Table,
+        record: type[R],
+        *,
+        key: Sequence[str],
+        as_resource: Callable[[R], Resource] | None,
+    ) -> None:
+        """Describes the table.
+
+        Args:
+            table: The table.
+            record: The class of its records.
+            key: Columns of the id, outermost first, e.g. ``("model_id", "id")``.
+            as_resource: What watchers see of a record; None if the caller puts changes on record itself.
+        """
+        self.table = table
+        self._record = record
+        self._key = [table.c[name] for name in key]
+        self._key_names = tuple(key)
+        self._as_resource = as_resource
+        self._columns = [table.c[f.name] for f in fields(record)]
+        self._mutable = [c.name for c in self._columns if c.name not in {"uid", "created_at", *key}]
+
+    @property
+    def key_length(self) -> int:
+        """How many parts a key has."""
+        return len(self._key)
+
+    def from_row(self, row: Row[Any]) -> R:
+        """Makes a record of a row that holds this table's columns."""
+        return self._record(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+
+    def select(self, *where: ColumnElement[bool]) -> Select[Any]:
+        """Selects whole rows, by key."""
+        return select(*self._columns).where(*where).order_by(*self._key)
+
+    def keyed(self, keys: Collection[tuple[str, ...]]) -> ColumnElement[bool]:
+        """Matches the rows with these keys."""
+        return tuple_(*self._key).in_(list(keys))
+
+    async def find(self, connection: AsyncConnection, *where: ColumnElement[bool]) -> list[R]:
+        """Reads records, by key, without locking them."""
+        return [self.from_row(row) for row in await connection.execute(self.select(*where))]
+
+    async def lock(
+        self,
+        tx: Transaction,
+        *where: ColumnElement[bool],
+        skip_locked: bool = False,
+        limit: int | None = None,
+    ) -> list[R]:
+        """Reads records and locks their rows, in the order of their uids: no two callers can deadlock."""
+        statement = (
+            select(*self._columns)
+            .where(*where)
+            .order_by(self.table.c.uid)
+            .with_for_update(skip_locked=skip_locked)
+            .limit(limit)
+        )
+        return [self.from_row(row) for row in await tx.execute(statement)]
+
+    async def insert(self, tx: Transaction, records: Iterable[R]) -> list[R]:
+        """Writes new records."""
+        written = list(records)
+        if written:
+            await tx.execute(insert(self.table), [self._values(record) for record in written])
+            self._note(tx, Operation.CREATED, written)
+        return written
+
+    async def save(self, tx: Transaction, records: Iterable[R]) -> list[R]:
+        """Writes changed records of locked rows, each with its next version, and returns them so."""
+        saved = [replace(r, version=r.version + 1, updated_at=tx.now) for r in records]
+        if saved:
+            statement = (
+                update(self.table)
+                .where(self.table.c.uid == bindparam("key_uid"))
+                .values({name: bindparam(f"new_{name}") for name in self._mutable})
+            )
+            await tx.execute(statement, [self._parameters(record) for record in saved])
+            self._note(tx, Operation.UPDATED, saved)
+        return saved
+
+    async def delete(self, tx: Transaction, records: Iterable[R]) -> None:
+        """Removes records of locked rows. The event that tells of it has a version of its own."""
+        gone = [replace(r, version=r.version + 1, updated_at=tx.now) for r in records]
+        if gone:
+            await tx.execute(delete(self.table).where(self.table.c.uid.in_([record.uid for record in gone])))
+            self._note(tx, Operation.DELETED, gone)
+
+    def page(
+        self, *, after: tuple[str, ...] | None, size: int, where: Sequence[ColumnElement[bool]] = ()
+    ) -> Select[Any]:
+        """Selects one page, by key, and one row more, which tells whether there is another page."""
+        start = [tuple_(*self._key) > after] if after else []
+        return self.select(and_(True, *where, *start)).limit(size + 1)  # noqa: FBT003 - SQL's TRUE
+
+    def key_of(self, record: R) -> tuple[str, ...]:
+        """Returns a record's key."""
+        return tuple(getattr(record, name) for name in self._key_names)
+
+    def _values(self, record: R) -> dict[str, Any]:
+        return {column.name: getattr(record, column.name) for column in self._columns}
+
+    def _parameters(self, record: R) -> dict[str, Any]:
+        changed = {f"new_{name}": getattr(record, name) for name in self._mutable}
+        return {"key_uid": record.uid, **changed}
+
+    def _note(self, tx: Transaction, operation: Operation, records: Iterable[R]) -> None:
+        if self._as_resource:
+            for record in records:
+                tx.record(Change(operation=operation, resource=self._as_resource(record)))

@@ -1,0 +1,236 @@
+"""Workers: registration, leases, what a person changes and what an agent measures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from moorage_common.core.errors import Aborted, AlreadyExists, ErrorReason, NotFound
+from moorage_common.core.ids import new_uid
+from moorage_common.core.states import WorkerState
+from moorage_registry.core.changes import Operation, WorkerView
+from moorage_registry.core.etags import check_etag
+from moorage_registry.core.records import Json, Pool, Worker
+from moorage_registry.store import ledger, schema
+from moorage_registry.store.database import Transaction
+from moorage_registry.store.tables import WORKERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """What an agent says when it registers its node."""
+
+    worker_id: str
+    node_id: str
+    facts: Json
+    labels: Mapping[str, str]
+    pools: Sequence[Pool]
+    """The node's memory, nothing claimed and nothing measured yet."""
+    lease_id: str
+    ttl: timedelta
+
+
+async def register(tx: Transaction, registration: Registration) -> WorkerView:
+    """Makes or renews a worker, reconciles its memory pools with what the node has, and hands out a lease.
+
+    Raises:
+        AlreadyExists: Another node has this name (WORKER_NAME_TAKEN).
+    """
+    table = schema.workers
+    found = await WORKERS.lock(tx, table.c.id == registration.worker_id)
+    if found:
+        worker, operation = _known(found[0], registration), Operation.UPDATED
+        [worker] = await WORKERS.save(tx, [worker])
+    else:
+        [worker] = await WORKERS.insert(tx, [_new(registration, tx.now)])
+        operation = Operation.CREATED
+    await _reconcile_pools(tx, registration)
+    lease = {"lease_id": registration.lease_id, "expires_at": tx.now + registration.ttl}
+    await tx.execute(
+        upsert(schema.worker_leases)
+        .values(worker_id=worker.id, **lease)
+        .on_conflict_do_update(index_elements=["worker_id"], set_=lease)
+    )
+    [view] = await ledger.note(tx, operation, [worker])
+    return view
+
+
+async def change(tx: Transaction, worker_id: str, etag: str, how: Callable[[Worker], Worker]) -> WorkerView:
+    """Changes a worker's own fields; a change that changes nothing leaves its version alone.
+
+    Raises:
+        NotFound: No such worker.
+        Aborted: It changed since (ETAG_MISMATCH).
+    """
+    worker = await lock_one(tx, worker_id)
+    check_etag(f"workers/{worker_id}", etag, worker)
+    changed = how(worker)
+    if changed == worker:
+        [view] = await ledger.read_views(tx.connection, [worker])
+        return view
+    [view] = await ledger.note(tx, Operation.UPDATED, await WORKERS.save(tx, [changed]))
+    return view
+
+
+async def lock_one(tx: Transaction, worker_id: str) -> Worker:
+    """Locks one worker.
+
+    Raises:
+        NotFound: No such worker.
+    """
+    found = await WORKERS.lock(tx, schema.workers.c.id == worker_id)
+    if not found:
+        raise NotFound(f"there is no workers/{worker_id}", resource=f"workers/{worker_id}")
+    return found[0]
+
+
+async def connect(tx: Transaction, worker_id: str, lease_id: str, ttl: timedelta) -> datetime:
+    """Makes a worker READY: its agent opened the heartbeat stream. Returns when its lease expires.
+
+    Raises:
+        NotFound: No such worker.
+        Aborted: The lease was replaced or has lapsed (LEASE_STALE).
+    """
+    worker = await lock_one(tx, worker_id)
+    renewed = await renew(tx, [(worker_id, lease_id)], ttl)
+    if worker_id not in renewed:
+        raise stale_lease(worker_id)
+    if worker.state is not WorkerState.READY:
+        saved = await WORKERS.save(tx, [replace(worker, state=WorkerState.READY)])
+        await ledger.note(tx, Operation.UPDATED, saved)
+    return renewed[worker_id]
+
+
+async def renew(tx: Transaction, leases: Sequence[tuple[str, str]], ttl: timedelta) -> dict[str, datetime]:
+    """Renews many leases in one statement; returns when each now expires. One that is missing is stale."""
+    table = schema.worker_leases
+    given = select(
+        func.unnest(text("CAST(:workers AS text[])")).label("worker_id"),
+        func.unnest(text("CAST(:leases AS text[])")).label("lease_id"),
+    ).subquery()
+    statement = (
+        update(table)
+        .where(table.c.worker_id == given.c.worker_id, table.c.lease_id == given.c.lease_id)
+        .where(table.c.expires_at > func.clock_timestamp())
+        .values(expires_at=func.clock_timestamp() + ttl)
+        .returning(table.c.worker_id, table.c.expires_at)
+    )
+    parameters = {"workers": [w for w, _ in leases], "leases": [lease for _, lease in leases]}
+    return {row.worker_id: row.expires_at for row in await tx.execute(statement, parameters)}
+
+
+async def check_lease(tx: Transaction, worker_id: str, lease_id: str) -> None:
+    """Checks that a report comes from the node that holds the worker's lease.
+
+    Raises:
+        Aborted: The lease was replaced (LEASE_STALE).
+    """
+    table = schema.worker_leases
+    statement = select(table.c.lease_id).where(table.c.worker_id == worker_id).with_for_update(read=True)
+    if (await tx.execute(statement)).scalar_one_or_none() != lease_id:
+        raise stale_lease(worker_id)
+
+
+async def measure(
+    tx: Transaction, worker_id: str, *, foreign: Mapping[str, int], storage: Json | None
+) -> None:
+    """Notes what an agent measured, if it says anything new.
+
+    Raises:
+        NotFound: No such worker.
+    """
+    locked = await ledger.Ledger.lock(tx, [worker_id])
+    worker = locked.workers.get(worker_id)
+    if worker is None:
+        raise NotFound(f"there is no workers/{worker_id}", resource=f"workers/{worker_id}")
+    pools = [
+        replace(pool, foreign=foreign[pool.pool])
+        for pool in locked.pools.values()
+        if foreign.get(pool.pool, pool.foreign) != pool.foreign
+    ]
+    changed = worker if storage is None else replace(worker, storage=storage)
+    if pools or changed != worker:
+        await ledger.save_pools(tx, pools)
+        await ledger.note(tx, Operation.UPDATED, await WORKERS.save(tx, [changed]))
+
+
+async def mark_lapsed(tx: Transaction) -> list[str]:
+    """Makes workers whose lease has lapsed UNREACHABLE, and returns their ids."""
+    lapsed = (
+        select(schema.worker_leases.c.worker_id)
+        .where(schema.worker_leases.c.expires_at < func.clock_timestamp())
+        .scalar_subquery()
+    )
+    table = schema.workers
+    workers = await WORKERS.lock(
+        tx, table.c.state != WorkerState.UNREACHABLE, table.c.id.in_(lapsed), skip_locked=True
+    )
+    saved = await WORKERS.save(tx, [replace(w, state=WorkerState.UNREACHABLE) for w in workers])
+    await ledger.note(tx, Operation.UPDATED, saved)
+    return [worker.id for worker in saved]
+
+
+def stale_lease(worker_id: str) -> Aborted:
+    """The error of an agent whose lease is not the worker's any more."""
+    return Aborted(
+        f"the lease of workers/{worker_id} was replaced or has lapsed",
+        reason=ErrorReason.LEASE_STALE,
+        remedy="Register the worker again.",
+        metadata={"worker": f"workers/{worker_id}"},
+    )
+
+
+def _known(worker: Worker, registration: Registration) -> Worker:
+    if worker.node_id != registration.node_id:
+        raise AlreadyExists(
+            f"another node is registered as workers/{worker.id}",
+            reason=ErrorReason.WORKER_NAME_TAKEN,
+            remedy="Give this node another worker name, or restore the other one's data directory.",
+            resource=f"workers/{worker.id}",
+        )
+    return replace(worker, facts=registration.facts, state=WorkerState.NOT_READY)
+
+
+def _new(registration: Registration, now: datetime) -> Worker:
+    return Worker(
+        uid=new_uid(),
+        created_at=now,
+        updated_at=now,
+        id=registration.worker_id,
+        node_id=registration.node_id,
+        state=WorkerState.NOT_READY,
+        labels=dict(registration.labels),
+        facts=registration.facts,
+    )
+
+
+async def _reconcile_pools(tx: Transaction, registration: Registration) -> None:
+    locked = await ledger.Ledger.lock(tx, [registration.worker_id])
+    known = {pool.pool: pool for pool in locked.pools.values()}
+    reported = {pool.pool: pool for pool in registration.pools}
+    changed = [_merged(pool, reported.get(name)) for name, pool in known.items()]
+    await ledger.save_pools(tx, [pool for pool in changed if pool != known[pool.pool]])
+    new: list[dict[str, Any]] = [_pool_row(p) for name, p in reported.items() if name not in known]
+    if new:
+        await tx.execute(insert(schema.memory_pools), new)
+
+
+def _merged(pool: Pool, reported: Pool | None) -> Pool:
+    """A known pool as the node reports it now. What is claimed stays claimed, even on a card that is gone."""
+    if reported is None:
+        return replace(pool, present=False)
+    return replace(
+        pool,
+        position=reported.position,
+        total=reported.total,
+        reserved=reported.reserved,
+        capacity=max(reported.capacity, pool.claimed),
+        present=True,
+    )
+
+
+def _pool_row(pool: Pool) -> dict[str, Any]:
+    return {column.name: getattr(pool, column.name) for column in schema.memory_pools.c}
