@@ -1,0 +1,1 @@
+"""The scheduler: decides where instances go, and says why."""

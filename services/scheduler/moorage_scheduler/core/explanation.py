@@ -1,0 +1,67 @@
+"""Why an instance goes where it goes, or nowhere."""
+
+from dataclasses import dataclass
+
+from moorage_common.core.placement import PlacementReason, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """Why one rule rejected one worker."""
+
+    reason: PlacementReason
+    needed: str
+    available: str
+    unit: str = ""
+    """``bytes``, or empty for names."""
+    remedy: str = ""
+    """What would help, in one sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScorePart:
+    """One part of a score, which is the sum of value times weight."""
+
+    scorer: str
+    value: float
+    """From 0 to 1."""
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerExplanation:
+    """What became of one worker: rejected, or ranked."""
+
+    worker: str
+    rejections: tuple[Rejection, ...] = ()
+    rank: int = 0
+    """Position among the feasible workers, from 1. 0: it was rejected."""
+    score: float = 0.0
+    score_parts: tuple[ScorePart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasonCount:
+    """How many workers were rejected for one reason; each counts under the first that it met."""
+
+    reason: PlacementReason
+    worker_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """The whole answer: in one word, in one sentence, in counts, and worker by worker."""
+
+    verdict: Verdict
+    summary: str
+    workers_considered: int
+    """Every worker that exists, and every one that was asked for and does not."""
+    reason_counts: tuple[ReasonCount, ...]
+    """Most first."""
+    workers: tuple[WorkerExplanation, ...]
+    """Best and closest first; at most as many as were asked for."""
+
+    @property
+    def gist(self) -> tuple[object, ...]:
+        """What makes two explanations worth telling apart: not every byte that a heartbeat moves."""
+        return (self.verdict, self.workers_considered, frozenset(self.reason_counts))

@@ -1,0 +1,80 @@
+"""What a model needs of a worker's memory, as the search wants to know it: layer by layer, part by part.
+
+An estimator makes a `MemoryProfile` from a model's facts; the search then only adds up. A *unit* is what
+goes to a GPU or stays on the CPU as a whole: the output layer, or one block. Units are listed in the order in
+which they go to GPUs: the output layer first, then the last block, then the one before it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from moorage_common.core.placement import MemoryPart
+from moorage_common.core.states import AcceleratorKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Bytes by what they pay for."""
+
+    weights: int = 0
+    kv_cache: int = 0
+    compute: int = 0
+    overhead: int = 0
+
+    @property
+    def total(self) -> int:
+        """Sum of the parts, in bytes."""
+        return self.weights + self.kv_cache + self.compute + self.overhead
+
+    def __add__(self, other: "Parts") -> "Parts":
+        return Parts(
+            weights=self.weights + other.weights,
+            kv_cache=self.kv_cache + other.kv_cache,
+            compute=self.compute + other.compute,
+            overhead=self.overhead + other.overhead,
+        )
+
+    def by_part(self) -> dict[MemoryPart, int]:
+        """The parts that are not zero, under their names."""
+        sizes = {
+            MemoryPart.WEIGHTS: self.weights,
+            MemoryPart.KV_CACHE: self.kv_cache,
+            MemoryPart.COMPUTE: self.compute,
+            MemoryPart.OVERHEAD: self.overhead,
+        }
+        return {part: size for part, size in sizes.items() if size}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One layer that goes to a GPU or stays on the CPU as a whole."""
+
+    on_gpu: Parts
+    on_cpu: Parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryProfile:
+    """What a model needs, wherever its layers go."""
+
+    units: tuple[Unit, ...]
+    """Output layer first, then blocks from the last to the first."""
+    per_gpu: Mapping[AcceleratorKind, Parts]
+    """What every GPU that holds any unit needs besides, by its kind."""
+    host: Parts
+    """What RAM holds wherever the layers are."""
+    host_beside_gpu: Parts
+    """What RAM holds besides when all units are on GPUs."""
+    host_computing: Parts
+    """What RAM holds besides when any unit is on the CPU."""
+    context_length: int
+    """Tokens that all this is for, shared by all slots."""
+
+    def in_ram(self, gpu_units: int) -> Parts:
+        """What RAM holds when so many units are on GPUs."""
+        beside = self.host_beside_gpu if gpu_units == len(self.units) else self.host_computing
+        return sum((unit.on_cpu for unit in self.units[gpu_units:]), self.host + beside)
+
+    def on_gpu(self, start: int, stop: int, kind: AcceleratorKind) -> Parts:
+        """What a GPU of a kind holds with the units from `start` up to `stop`."""
+        return sum((unit.on_gpu for unit in self.units[start:stop]), self.per_gpu[kind])

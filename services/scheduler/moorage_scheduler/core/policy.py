@@ -1,0 +1,32 @@
+"""What a scheduler prefers, as configuration."""
+
+from dataclasses import dataclass
+
+from moorage_common.core.placement import PlacementStrategy
+
+FIT_GAP = 0.15
+"""The least that the fit scorer's values of two modes lie apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoringPolicy:
+    """Weights of the scorers. The fit's is so large that no sum of the others outweighs a better mode."""
+
+    fit: float = 80.0
+    binpack: float = 1.0
+    spread: float = 9.0
+    artifact_locality: float = 2.0
+    stickiness: float = 0.5
+    strategy: PlacementStrategy = PlacementStrategy.SPREAD
+    """For models that name none."""
+
+    def __post_init__(self) -> None:
+        others = (self.binpack, self.spread, self.artifact_locality, self.stickiness)
+        if min(others) < 0:
+            raise ValueError("a scorer's weight is not negative")
+        if self.fit * FIT_GAP <= max(self.binpack, self.spread) + self.artifact_locality + self.stickiness:
+            raise ValueError(f"the fit's weight times {FIT_GAP} must be more than the other weights together")
+
+    def weight_of(self, scorer: str) -> float:
+        """The weight of a scorer, by its name."""
+        return float(getattr(self, scorer))

@@ -1,0 +1,125 @@
+"""Why a model's memory does not fit some workers, by how much, and what would make it fit."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moorage_common.core.placement import PlacementReason
+from moorage_scheduler.core.explanation import Rejection
+from moorage_scheduler.core.memory import MemoryProfile
+from moorage_scheduler.core.request import LlamaCppOptions
+from moorage_scheduler.core.search import Demand, Fits, Mode, Offer, search
+from moorage_scheduler.core.snapshot import Int64s, Mask
+from moorage_scheduler.core.text import amount
+
+Estimator = Callable[[LlamaCppOptions], MemoryProfile]
+
+_SMALLEST_CONTEXT = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Shortages:
+    """What each row of an offer is short of, in bytes."""
+
+    on_gpu: Mask
+    """Whether GPU memory is what is short first."""
+    gpu_needed: Int64s
+    """What one GPU would have to have for all units that are to go to GPUs."""
+    gpu_available: Int64s
+    """What the largest GPU has."""
+    ram_needed: Int64s
+    """What RAM would have to have for what is left."""
+    ram_available: Int64s
+
+    @property
+    def distance(self) -> Int64s:
+        """How far each row is from fitting: what is short, of GPU or RAM, whichever is less."""
+        gpu, ram = self.gpu_needed - self.gpu_available, self.ram_needed - self.ram_available
+        return np.asarray(
+            np.where(self.on_gpu & (gpu > 0), np.where(ram > 0, np.minimum(gpu, ram), gpu), ram)
+        )
+
+
+def shortages(demand: Demand, given: Offer, fits: Fits) -> Shortages:
+    """Returns what the rows of an offer need and have. Rows that fit are of no interest here."""
+    kinds = given.kinds[:, 1:]
+    room = np.where(kinds != 0, given.available[:, 1:] - demand.per_gpu[kinds], -(2**62))
+    rows = np.arange(len(room))
+    if room.shape[1]:
+        best = room.argmax(axis=1)
+        kind, largest = kinds[rows, best], given.available[:, 1:][rows, best]
+    else:
+        kind, largest = np.zeros(len(room), np.uint8), np.zeros(len(room), np.int64)
+    unified = given.unified & (given.kinds[:, 0] != 0)
+    ram_needed = demand.in_ram[fits.gpu_units]
+    together = ram_needed + demand.on_gpus[fits.gpu_units] + demand.per_gpu[given.kinds[:, 0]]
+    with_gpu = given.has_gpu & ~unified
+    return Shortages(
+        on_gpu=fits.gpu_short | (with_gpu & (fits.gpu_units < demand.goal)),
+        gpu_needed=demand.on_gpus[demand.goal] + demand.per_gpu[kind],
+        gpu_available=largest,
+        ram_needed=np.where(unified & (fits.gpu_units > 0), together, ram_needed),
+        ram_available=given.available[:, 0],
+    )
+
+
+def memory_rejections(
+    estimate: Estimator, options: LlamaCppOptions, given: Offer
+) -> list[tuple[Rejection, ...]]:
+    """Returns why each row of an offer, on which the model does not fit, is too small."""
+    demand = Demand(estimate(options), options)
+    fits = search(demand, given)
+    short = shortages(demand, given, fits)
+    hints = _hints(estimate, options, demand.profile.context_length, given)
+    return [_rejections(short, fits, row, hints[row]) for row in range(len(given.slots))]
+
+
+def _rejections(short: Shortages, fits: Fits, row: int, hint: str) -> tuple[Rejection, ...]:
+    found = []
+    if short.on_gpu[row]:
+        needed, available = int(short.gpu_needed[row]), int(short.gpu_available[row])
+        remedy = f"needs {amount(needed - available)} more on one GPU{hint}"
+        found.append(_rejection(PlacementReason.INSUFFICIENT_GPU_MEMORY, needed, available, remedy))
+    if fits.ram_short[row]:
+        needed, available = int(short.ram_needed[row]), int(short.ram_available[row])
+        remedy = f"needs {amount(needed - available)} more RAM{hint}"
+        found.append(_rejection(PlacementReason.INSUFFICIENT_RAM, needed, available, remedy))
+    return tuple(found)
+
+
+def _rejection(reason: PlacementReason, needed: int, available: int, remedy: str) -> Rejection:
+    return Rejection(reason=reason, needed=str(needed), available=str(available), unit="bytes", remedy=remedy)
+
+
+def _hints(estimate: Estimator, options: LlamaCppOptions, context: int, given: Offer) -> list[str]:
+    """Changes of the model's options that would make it fit, tried out, as the end of a sentence per row."""
+    hints = [""] * len(given.slots)
+    for row, units in _fitting(estimate, replace(options, gpu_layers=None, forbid_cpu_offload=False), given):
+        if options.gpu_layers is not None:
+            hints[row] += f"; gpu_layers {units} would fit"
+        elif options.forbid_cpu_offload:
+            hints[row] += "; with layers on the CPU it would fit"
+    waiting = np.arange(len(given.slots))
+    for length in _shorter(context):
+        fitting = _fitting(estimate, replace(options, context_length=length), given.rows(waiting))
+        for position, _ in fitting:
+            hints[waiting[position]] += f"; context_length {length} would fit"
+        waiting = np.delete(waiting, [position for position, _ in fitting])
+        if not len(waiting):
+            break
+    return hints
+
+
+def _fitting(estimate: Estimator, options: LlamaCppOptions, given: Offer) -> list[tuple[int, int]]:
+    """Rows that fit with these options, each with its units on GPUs."""
+    fits = search(Demand(estimate(options), options), given)
+    rows: NDArray[np.intp] = np.flatnonzero(fits.mode != Mode.NOWHERE)
+    return [(int(row), int(fits.gpu_units[row])) for row in rows]
+
+
+def _shorter(context: int) -> Sequence[int]:
+    """Powers of two below a context length, longest first."""
+    longest = 1 << max(0, (context - 1).bit_length() - 1)
+    return [longest >> step for step in range(longest.bit_length()) if longest >> step >= _SMALLEST_CONTEXT]

@@ -1,0 +1,51 @@
+"""The answer in one sentence."""
+
+from collections.abc import Sequence
+
+from moorage_common.core.placement import PlacementReason, Verdict
+from moorage_scheduler.core.explanation import ReasonCount, WorkerExplanation
+from moorage_scheduler.core.request import Placement
+from moorage_scheduler.core.text import amount, count
+
+_PHRASES = {
+    PlacementReason.WORKER_NOT_SELECTED: "not selected",
+    PlacementReason.WORKER_UNKNOWN: "unknown",
+    PlacementReason.WORKER_NOT_READY: "not ready",
+    PlacementReason.WORKER_CORDONED: "cordoned",
+    PlacementReason.OS_UNSUPPORTED: "on an operating system that the engine does not run on",
+    PlacementReason.ARCHITECTURE_UNSUPPORTED: "on a CPU that the engine does not run on",
+    PlacementReason.ACCELERATOR_UNSUPPORTED: "without an accelerator that the engine computes on",
+    PlacementReason.ENGINE_NOT_INSTALLED: "without the engine",
+    PlacementReason.INSUFFICIENT_GPU_MEMORY: "short of GPU memory",
+    PlacementReason.INSUFFICIENT_RAM: "short of RAM",
+}
+
+
+def placed(placement: Placement, feasible: int) -> str:
+    """The sentence for a placement, chosen among so many feasible workers."""
+    cards = sum(1 for claim in placement.claims[1:])
+    held = amount(sum(claim.size_bytes for claim in placement.claims))
+    return (
+        f"{placement.worker}: {_layers(placement, cards)}, {held}; {count(feasible, 'worker')} could take it"
+    )
+
+
+def not_placed(verdict: Verdict, counts: Sequence[ReasonCount], closest: WorkerExplanation | None) -> str:
+    """The sentence for what goes nowhere."""
+    if not counts:
+        return "there are no workers"
+    head = "fits no worker, even an empty one" if verdict is Verdict.NEVER_FITS else "fits no worker now"
+    why = ", ".join(f"{count(item.worker_count, 'worker')} {_PHRASES[item.reason]}" for item in counts)
+    remedy = closest.rejections[0].remedy if closest else ""
+    hint = f". {closest.worker}: {remedy}" if closest and remedy else ""
+    return f"{head}: {why}{hint}"
+
+
+def _layers(placement: Placement, cards: int) -> str:
+    total, on_gpus = placement.total_layers, placement.gpu_layers
+    if on_gpus == 0:
+        return f"{count(total, 'layer')} on the CPU"
+    where = count(cards, "GPU") if cards else "the GPU's unified memory"
+    if on_gpus == total:
+        return f"{count(total, 'layer')} on {where}"
+    return f"{on_gpus} of {count(total, 'layer')} on {where}, the others in RAM"

@@ -1,0 +1,30 @@
+"""Workers whose agent cannot start the engine."""
+
+import numpy as np
+
+from moorage_common.core.placement import PlacementReason
+from moorage_scheduler.core.codes import ENGINES
+from moorage_scheduler.core.explanation import Rejection
+from moorage_scheduler.core.request import Request
+from moorage_scheduler.core.snapshot import NOT_INSTALLED, Mask, Snapshot
+
+
+class EngineFilter:
+    """The worker's agent reported the engine."""
+
+    reason = PlacementReason.ENGINE_NOT_INSTALLED
+    transient = False
+
+    def passes(self, snapshot: Snapshot, request: Request) -> Mask:
+        """Returns which slots have the engine."""
+        return np.asarray(snapshot.columns.drives[:, ENGINES.of(request.engine)] != NOT_INSTALLED)
+
+    def reject(self, snapshot: Snapshot, request: Request, slot: int) -> Rejection:
+        """Returns the engine, and those that the worker has."""
+        worker = snapshot.rows.at(slot)
+        return Rejection(
+            reason=self.reason,
+            needed=request.engine.value,
+            available=", ".join(sorted(worker.engines)) or "none",
+            remedy=f"install {request.engine.value} on {worker.name}",
+        )
