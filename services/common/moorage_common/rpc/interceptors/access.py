@@ -1,0 +1,53 @@
+"""Gives each call its request id, and logs one line when it ends."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+
+from moorage_common.core.clock import Clock
+from moorage_common.core.ids import new_uid
+from moorage_common.rpc.context import REQUEST_ID_KEY, set_request_id
+from moorage_common.rpc.interceptors.calls import CallInterceptor, Context, Method
+from moorage_common.runtime.logs import bind, get_logger
+
+log = get_logger(__name__)
+
+_MAX_REQUEST_ID = 128
+
+
+class AccessInterceptor(CallInterceptor):
+    """Binds ``request_id`` and ``rpc`` to everything that a call logs, and logs the call itself."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Takes the clock that measures calls."""
+        self._clock = clock
+
+    @asynccontextmanager
+    async def around(self, method: Method, context: Context) -> AsyncIterator[None]:
+        """Logs code and duration of the call when it has ended, however it ended."""
+        request_id = _request_id(context)
+        set_request_id(request_id)
+        started = self._clock.monotonic()
+        code = "OK"
+        with bind(request_id=request_id, rpc=method.path):
+            try:
+                yield
+            except (asyncio.CancelledError, GeneratorExit):
+                code = grpc.StatusCode.CANCELLED.name
+                raise
+            except grpc.aio.AbortError:
+                code = context.code().name
+                raise
+            finally:
+                duration_ms = round((self._clock.monotonic() - started) * 1000, 1)
+                log.info("call ended", code=code, duration_ms=duration_ms, peer=context.peer())
+
+
+def _request_id(context: Context) -> str:
+    """The caller's request id if it sent one that is fit for logs, else a new one."""
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID_KEY and isinstance(value, str) and 0 < len(value) <= _MAX_REQUEST_ID:
+            return value
+    return new_uid()

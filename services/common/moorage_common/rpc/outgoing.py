@@ -1,0 +1,121 @@
+"""What stands around every call that a client makes.
+
+It fills in what the caller left open (deadline, request id, waiting for the server), and turns what
+gRPC raises into the MoorageError that the server's handler raised.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+from grpc.aio import ClientCallDetails
+
+from moorage_common.core.ids import new_uid
+from moorage_common.rpc import context
+from moorage_common.rpc.status import from_rpc_error
+
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallDefaults:
+    """What is filled in where a call does not say."""
+
+    target: str
+    """Who is called, for errors that no server sent."""
+    default_deadline_s: float
+    """Seconds that a unary call may take."""
+    wait_for_ready: bool
+    """Whether calls wait, up to their deadline, for a server that is not there yet."""
+
+    def fill(self, details: ClientCallDetails, *, streaming: bool) -> ClientCallDetails:
+        """Returns the details of the call that is really made.
+
+        No call outlives the deadline of the call that it is made for.
+        """
+        own_s = details.timeout
+        if own_s is None and not streaming:
+            own_s = self.default_deadline_s
+        limits_s = [limit_s for limit_s in (own_s, context.remaining_s()) if limit_s is not None]
+        metadata = grpc.aio.Metadata(*(details.metadata or ()))
+        if metadata.get(context.REQUEST_ID_KEY) is None:
+            metadata.add(context.REQUEST_ID_KEY, context.request_id() or new_uid())
+        return ClientCallDetails(
+            method=details.method,
+            timeout=min(limits_s, default=None),
+            metadata=metadata,
+            credentials=details.credentials,
+            wait_for_ready=self.wait_for_ready if details.wait_for_ready is None else details.wait_for_ready,
+        )
+
+
+def outgoing_interceptors(defaults: CallDefaults) -> Sequence[grpc.aio.ClientInterceptor]:
+    """Returns one interceptor for each kind of call that the mesh has."""
+    return [_UnaryUnary(defaults), _UnaryStream(defaults), _StreamStream(defaults)]
+
+
+# gRPC sorts interceptors by class, one kind of call each: hence three.
+
+
+class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor):
+    def __init__(self, defaults: CallDefaults) -> None:
+        self._defaults = defaults
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[
+            [ClientCallDetails, RequestT], Awaitable[grpc.aio.UnaryUnaryCall[RequestT, ResponseT]]
+        ],
+        client_call_details: ClientCallDetails,
+        request: RequestT,
+    ) -> ResponseT:
+        details = self._defaults.fill(client_call_details, streaming=False)
+        try:
+            return await (await continuation(details, request))
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, target=self._defaults.target) from error
+
+
+class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor):
+    def __init__(self, defaults: CallDefaults) -> None:
+        self._defaults = defaults
+
+    async def intercept_unary_stream(
+        self,
+        continuation: Callable[
+            [ClientCallDetails, RequestT], Awaitable[grpc.aio.UnaryStreamCall[RequestT, ResponseT]]
+        ],
+        client_call_details: ClientCallDetails,
+        request: RequestT,
+    ) -> AsyncIterator[ResponseT]:
+        details = self._defaults.fill(client_call_details, streaming=True)
+        return _responses(await continuation(details, request), self._defaults.target)
+
+
+class _StreamStream(grpc.aio.StreamStreamClientInterceptor):
+    def __init__(self, defaults: CallDefaults) -> None:
+        self._defaults = defaults
+
+    async def intercept_stream_stream(
+        self,
+        continuation: Callable[
+            [ClientCallDetails, AsyncIterable[RequestT] | Iterable[RequestT]],
+            Awaitable[grpc.aio.StreamStreamCall[RequestT, ResponseT]],
+        ],
+        client_call_details: ClientCallDetails,
+        request_iterator: AsyncIterable[RequestT] | Iterable[RequestT],
+    ) -> AsyncIterator[ResponseT]:
+        details = self._defaults.fill(client_call_details, streaming=True)
+        return _responses(await continuation(details, request_iterator), self._defaults.target)
+
+
+async def _responses(
+    call: grpc.aio.UnaryStreamCall[Any, ResponseT] | grpc.aio.StreamStreamCall[Any, ResponseT], target: str
+) -> AsyncIterator[ResponseT]:
+    try:
+        async for response in call:
+            yield response
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error, target=target) from error
