@@ -86,6 +86,8 @@ class RunningRegistry:
 
     address: str
     client: RegistryClient
+    stop: Callable[[], None]
+    """Tells it to drain and end, as SIGTERM does."""
 
 
 RunRegistry = Callable[..., AbstractAsyncContextManager[RunningRegistry]]
@@ -112,7 +114,7 @@ def run_registry(database: PostgresUrls) -> RunRegistry:
             config = ChannelConfig(target=address, wait_for_ready=True)
             try:
                 async with RegistryClient.connect(config, telemetry=telemetry) as client:
-                    yield RunningRegistry(address, client)
+                    yield RunningRegistry(address, client, process.stopping.set)
             finally:
                 process.stopping.set()
                 await serving
