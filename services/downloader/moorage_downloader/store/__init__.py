@@ -1,0 +1,1 @@
+"""Content on disk: complete, and still arriving."""
