@@ -13,6 +13,8 @@ from rich.text import Text
 
 from moorage_common.core.errors import DeadlineExceeded, MoorageError, Unavailable
 
+_MESH_AWAY = "Is the mesh up? Start it with 'moor up', or say where it is with --registry and the like."
+
 EXIT_FAILED = 1
 EXIT_UNPLACED = 3
 EXIT_UNREACHABLE = 4
@@ -32,8 +34,9 @@ def print_error(console: Console, error: MoorageError) -> None:
     for shortage in error.shortages:
         console.print(Text(f"  {shortage.subject}: {shortage.description}"))
     console.print(Text.assemble(("reason: ", "dim"), str(error.reason)))
-    if error.remedy:
-        console.print(Text.assemble(("remedy: ", "dim"), error.remedy))
+    remedy = error.remedy or (_MESH_AWAY if isinstance(error, Unavailable) else "")
+    if remedy:
+        console.print(Text.assemble(("remedy: ", "dim"), remedy))
 
 
 def print_defect(console: Console, error: Exception) -> None:

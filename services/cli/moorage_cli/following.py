@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-from moorage_common.rpc.clients import RegistryClient
-from moorage_common.rpc.informer import CacheSnapshot, Informer
 from rich.console import Console
 
 from moorage.registry.v1.instance_pb2 import InstanceState
@@ -13,6 +11,9 @@ from moorage.registry.v1.watch_service_pb2 import ResourceKind
 from moorage_cli.progress import ProgressView
 from moorage_cli.views.deployment import Resources, deployment_status, instances_of
 from moorage_cli.views.milestones import Outcome
+from moorage_common.rpc.cache import CacheSnapshot
+from moorage_common.rpc.clients import RegistryClient
+from moorage_common.rpc.informer import Informer
 
 _KINDS = (
     ResourceKind.RESOURCE_KIND_MODEL,

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from moorage_common.rpc.clients import RegistryClient
-
 from moorage.registry.v1.instance_pb2 import Instance
 from moorage.registry.v1.instance_service_pb2 import ListInstancesRequest
 from moorage.registry.v1.model_pb2 import Model
 from moorage.registry.v1.model_service_pb2 import ListModelsRequest
 from moorage.registry.v1.worker_pb2 import Worker
 from moorage.registry.v1.worker_service_pb2 import ListWorkersRequest
+from moorage_common.rpc.clients import RegistryClient
 
 _PAGE_SIZE = 1000
 

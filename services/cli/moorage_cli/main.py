@@ -34,7 +34,8 @@ SubjectArgument = Annotated[
 SourceArgument = Annotated[
     str,
     typer.Argument(
-        metavar="SOURCE", help="hf:ORG/REPO[@REVISION][/FILE], https://…, or file:/PATH (on the downloader)."
+        metavar="SOURCE",
+        help="hf:ORG/REPO/FILE, hf:ORG/REPO@REVISION/FILE, https://… or file:/PATH (on the downloader).",
     ),
 ]
 WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is so.")]
@@ -198,7 +199,7 @@ async def chat(
     target: MeshTarget,
     *,
     name: SubjectArgument,
-    prompt: Annotated[str, typer.Argument(metavar="[PROMPT]", help="Without it: a conversation.")] = "",
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Without it: a conversation.")] = "",
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer.")] = 512,
     temperature: Annotated[
         float, typer.Option("--temperature", min=0, help="0: always the likeliest.")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from moorage_cli.launcher.home import DEFAULT_HOME, MeshHome
-from moorage_common.core.errors import FailedPrecondition, MoorageError
+from moorage_common.core.errors import MoorageError, Unavailable
 
 P = ParamSpec("P")
 
@@ -70,12 +70,12 @@ class MeshTarget:
         """Returns "host:port" of the registry, scheduler or downloader.
 
         Raises:
-            FailedPrecondition: Nothing says where it is.
+            Unavailable: Nothing says where it is.
         """
         said = {"registry": self.registry, "scheduler": self.scheduler, "downloader": self.downloader}
         address = said[service] or MeshHome(self.data_dir).addresses().get(service, "")
         if not address:
-            raise FailedPrecondition(
+            raise Unavailable(
                 f"no mesh is known here: {self.data_dir} has none, and no {service} was named",
                 remedy=f"Start one with 'moor up', or name the {service} with --{service} or "
                 f"MOORAGE_{service.upper()}.",

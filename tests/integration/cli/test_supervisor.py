@@ -61,7 +61,7 @@ class Fleet:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
-            while not condition():  # noqa: ASYNC110 - processes set no events
+            while not condition():
                 await asyncio.sleep(0.02)
 
     def count(self, kind: ProcessEventKind, name: str) -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from moorage_cli.launcher.home import MeshHome
-from moorage_common.core.errors import ErrorReason, FailedPrecondition
+from moorage_common.core.errors import ErrorReason, FailedPrecondition, InvalidArgument
 
 
 def test_one_launcher_at_a_time(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_one_launcher_at_a_time(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(FailedPrecondition, match="cannot use the data directory"),
+        pytest.raises(InvalidArgument, match="cannot use the data directory"),
         MeshHome(tmp_path / "file" / "mesh").claim(),
     ):
         pass
@@ -37,5 +37,5 @@ def test_addresses_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{}", "[]", "not json"])
 def test_an_unreadable_file_is_said(tmp_path: Path, content: str) -> None:
     (tmp_path / "mesh.json").write_text(content)
-    with pytest.raises(FailedPrecondition, match=r"mesh\.json is not readable"):
+    with pytest.raises(InvalidArgument, match=r"mesh\.json is not readable"):
         MeshHome(tmp_path).addresses()

@@ -4,7 +4,6 @@ import asyncio
 import sys
 
 import typer
-from moorage_common.rpc.clients import RegistryClient
 
 from moorage.registry.v1.instance_pb2 import Instance, InstanceState
 from moorage_cli import connect
@@ -13,7 +12,8 @@ from moorage_cli.listing import all_instances
 from moorage_cli.names import instance_of, model_of
 from moorage_cli.options import MeshTarget
 from moorage_cli.views.words import state
-from moorage_common.core.errors import FailedPrecondition
+from moorage_common.core.errors import ErrorReason, FailedPrecondition
+from moorage_common.rpc.clients import RegistryClient
 
 
 async def run(target: MeshTarget, *, name: str, prompt: str, max_tokens: int, temperature: float) -> int:
@@ -52,6 +52,7 @@ async def running_instance(registry: RegistryClient, name: str) -> Instance:
     raise FailedPrecondition(
         f"{wanted or model} does not run: " + (f"its state is {states}" if states else "it has no instance"),
         remedy=f"See why with 'moor explain {name}', or start it with 'moor start {name}'.",
+        reason=ErrorReason.SERVICE_UNAVAILABLE,
         resource=wanted or model,
     )
 

@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import dataclass
 
-from moorage_common.rpc.clients import RegistryClient
 from rich.console import Console
 
 from moorage.common.v1.engine_pb2 import LlamaCppOptions
@@ -21,6 +20,7 @@ from moorage_cli.views.facts import describe_artifact
 from moorage_cli.views.milestones import Mark, Outcome, OutcomeKind
 from moorage_common.core.errors import DeadlineExceeded
 from moorage_common.core.ids import new_uid
+from moorage_common.rpc.clients import RegistryClient
 
 INSPECTION_TIMEOUT_S = 120.0
 """A hub may be far, and a file may need several ranges until its header is whole."""

@@ -3,9 +3,6 @@
 import asyncio
 import sys
 
-from moorage_common.rpc.channels import reading
-from moorage_common.rpc.clients import RegistryClient
-
 from moorage.agent.v1.agent_service_pb2 import StreamEngineLogsRequest
 from moorage.registry.v1.instance_pb2 import Instance
 from moorage.registry.v1.instance_service_pb2 import GetInstanceRequest
@@ -15,6 +12,8 @@ from moorage_cli.listing import all_instances
 from moorage_cli.names import instance_of, model_of
 from moorage_cli.options import MeshTarget
 from moorage_common.core.errors import FailedPrecondition, NotFound, Unavailable
+from moorage_common.rpc.channels import reading
+from moorage_common.rpc.clients import RegistryClient
 
 _RESUME_AFTER_S = 0.5
 

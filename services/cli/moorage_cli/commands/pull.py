@@ -3,9 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from moorage_common.rpc.channels import reading
-from moorage_common.rpc.clients import DownloaderClient
-
 from moorage.downloader.v1.download_service_pb2 import (
     CreateDownloadRequest,
     Download,
@@ -23,6 +20,8 @@ from moorage_cli.views.download import download_status
 from moorage_cli.views.milestones import Mark
 from moorage_common.core.errors import FailedPrecondition, Unavailable
 from moorage_common.core.ids import new_uid
+from moorage_common.rpc.channels import reading
+from moorage_common.rpc.clients import DownloaderClient
 
 _RESUME_AFTER_S = 0.5
 

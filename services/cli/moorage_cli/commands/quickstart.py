@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from moorage_common.rpc.clients import RegistryClient
 from rich.console import Console
 from rich.text import Text
 
@@ -27,6 +26,7 @@ from moorage_cli.quickstart.tiny_model import TinyModel, write_tiny_model
 from moorage_cli.views.milestones import Mark
 from moorage_common.core.errors import FailedPrecondition, NotFound, Unavailable
 from moorage_common.core.ids import new_uid
+from moorage_common.rpc.clients import RegistryClient
 
 _TINY_REPOSITORY = "moorage/dinghy"
 _TINY_FILE = "dinghy-f32.gguf"

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from moorage_common.core.errors import ErrorReason, FailedPrecondition
+from moorage_common.core.errors import ErrorReason, FailedPrecondition, InvalidArgument
 
 DEFAULT_HOME = Path(".moorage")
 
@@ -41,13 +41,14 @@ class MeshHome:
         """Makes the directory and holds it against any other launcher.
 
         Raises:
-            FailedPrecondition: Another launcher runs here, or the directory cannot be written.
+            FailedPrecondition: Another launcher runs here.
+            InvalidArgument: The directory cannot be written.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             lock = (self.root / "lock").open("a+")
         except OSError as error:
-            raise FailedPrecondition(
+            raise InvalidArgument(
                 f"cannot use the data directory {self.root}: {error.strerror}",
                 remedy="Give another one with --data-dir.",
             ) from error
@@ -74,7 +75,7 @@ class MeshHome:
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except (ValueError, KeyError, TypeError) as error:
-            raise FailedPrecondition(
+            raise InvalidArgument(
                 f"{self.root / 'mesh.json'} is not readable: {error}", remedy="Remove it and start the mesh."
             ) from error
         return stored

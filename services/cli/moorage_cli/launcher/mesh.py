@@ -12,6 +12,7 @@ from moorage_cli.launcher.ports import FIRST_PORT, choose_addresses
 from moorage_cli.launcher.postgres import EmbeddedPostgres
 from moorage_cli.launcher.probes import accepts_connections, is_serving
 from moorage_cli.launcher.supervisor import ProcessSpec, Supervisor
+from moorage_common.runtime.telemetry import Telemetry
 
 _DATABASE_URL = "MOORAGE_DATABASE_URL"
 _SERVICES = ("registry", "scheduler", "downloader", "agent")
@@ -47,6 +48,7 @@ class Mesh:
         home = MeshHome(options.home.absolute())
         self._options = options
         self._home = home
+        self._telemetry = Telemetry(service="moor")
         names = [*_SERVICES]
         names += [] if _DATABASE_URL in options.environment else ["postgres"]
         names += ["hub"] if options.hub_root else []
@@ -116,7 +118,7 @@ class Mesh:
         return ProcessSpec(
             name=name,
             command=lambda: Command(argv=argv, env=self._service_environment(name)),
-            is_ready=lambda pid: is_serving(address),  # noqa: ARG005 - asked by address
+            is_ready=lambda pid: is_serving(address, self._telemetry),  # noqa: ARG005 - asked by address
             stop_grace_s=_STOP_GRACE_S.get(name, 10.0),
         )
 

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 
 from grpc_health.v1 import health_pb2
-from moorage_common.rpc.channels import ChannelConfig, open_channel
 
 from moorage_common.core.errors import MoorageError
+from moorage_common.rpc.channels import ChannelConfig, open_channel
+from moorage_common.runtime.telemetry import Telemetry
 
 _TIMEOUT_S = 1.0
 
@@ -25,12 +26,12 @@ async def accepts_connections(address: str) -> bool:
     return True
 
 
-async def is_serving(address: str) -> bool:
+async def is_serving(address: str, telemetry: Telemetry) -> bool:
     """Whether the gRPC server on "host:port" says that it serves."""
     # A gRPC channel that was refused waits a second before it tries again: look first.
     if not await accepts_connections(address):
         return False
-    channel = open_channel(ChannelConfig(target=address))
+    channel = open_channel(ChannelConfig(target=address), telemetry=telemetry)
     try:
         check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",

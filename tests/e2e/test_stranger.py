@@ -1,0 +1,156 @@
+"""The mesh as a client sees it who has an address, reflection, and no source: by `buf curl`."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+MODELS = "moorage.registry.v1.ModelService"
+INSTANCES = "moorage.registry.v1.InstanceService"
+
+
+def details(refusal: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The details of an error, by type, as `buf curl` prints it."""
+    assert refusal.returncode != 0, refusal.stdout
+    error = json.loads(refusal.stderr[refusal.stderr.index("{") :])
+    return {"code": error["code"], **{each["type"]: each.get("debug", {}) for each in error["details"]}}
+
+
+@pytest.mark.parametrize(
+    ("server", "services"),
+    [
+        (
+            "registry",
+            {
+                "moorage.registry.v1.WorkerService",
+                MODELS,
+                INSTANCES,
+                "moorage.registry.v1.ArtifactService",
+                "moorage.registry.v1.WatchService",
+            },
+        ),
+        ("scheduler", {"moorage.scheduler.v1.SchedulerService"}),
+        ("downloader", {"moorage.downloader.v1.DownloadService", "moorage.downloader.v1.BlobService"}),
+        ("agent", {"moorage.agent.v1.AgentService"}),
+    ],
+)
+def test_every_server_lists_its_services_and_its_health(mesh: Any, server: str, services: set[str]) -> None:
+    listed = set(mesh.buf(server, "--list-services", mesh_url(mesh, server)).stdout.split())
+    assert services | {"grpc.health.v1.Health"} <= listed
+    for service in ("", *services):
+        answer = mesh.call(server, "grpc.health.v1.Health/Check", {"service": service})
+        assert answer == {"status": "SERVING"}
+
+
+def mesh_url(mesh: Any, server: str) -> str:
+    return f"http://{mesh.address(server)}"
+
+
+def test_a_model_from_creation_to_its_end(mesh: Any, tiny_file: Path) -> None:
+    watch = subprocess.Popen(
+        mesh.buf_command(
+            "registry",
+            "moorage.registry.v1.WatchService/Watch",
+            body={"initialState": True, "kinds": ["RESOURCE_KIND_INSTANCE"]},
+        ),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    created = mesh.call(
+        "registry",
+        f"{MODELS}/CreateModel",
+        {"modelId": "stranger", "model": {"source": f"file:{tiny_file}"}, "requestId": "once"},
+    )
+    again = mesh.call(
+        "registry",
+        f"{MODELS}/CreateModel",
+        {"modelId": "stranger", "model": {"source": f"file:{tiny_file}"}, "requestId": "once"},
+    )
+    assert again["model"]["uid"] == created["model"]["uid"]
+
+    states = []
+    for event in events(watch):
+        instance = event.get("instance", {})
+        if instance.get("name", "").startswith("models/stranger/"):
+            states.append(instance["state"])
+            if instance["state"] == "INSTANCE_STATE_RUNNING":
+                break
+    watch.terminate()
+    watch.wait()
+    assert states[0] == "INSTANCE_STATE_PENDING"
+    assert "INSTANCE_STATE_STARTING" in states
+
+    instance = mesh.instance("stranger")
+    answer = mesh.call(
+        "scheduler", "moorage.scheduler.v1.SchedulerService/ExplainInstance", {"name": instance["name"]}
+    )
+    assert answer["explanation"]["verdict"] == "VERDICT_PLACED"
+    assert answer["placement"]["worker"] == instance["worker"]
+    assert sum(int(claim["sizeBytes"]) for claim in answer["placement"]["claims"]) > 0
+
+    mesh.call("registry", f"{MODELS}/DeleteModel", {"name": "models/stranger"})
+    ask = {"name": "models/stranger"}
+    mesh.eventually(lambda: mesh.buf("registry", f"{MODELS}/GetModel", body=ask).returncode != 0)
+
+
+def events(watch: subprocess.Popen[str]) -> Any:
+    """Yields the JSON documents that `buf curl` prints, one after the other."""
+    assert watch.stdout is not None
+    decoder, text = json.JSONDecoder(), ""
+    for line in watch.stdout:
+        text += line
+        try:
+            event, end = decoder.raw_decode(text.lstrip())
+        except ValueError:
+            continue
+        text = text.lstrip()[end:]
+        yield event
+
+
+def test_every_violation_is_said_at_once(mesh: Any) -> None:
+    refusal = mesh.buf(
+        "registry",
+        f"{MODELS}/CreateModel",
+        body={
+            "modelId": "Not An Id",
+            "model": {"source": "", "replicas": -1, "engine": 99, "llamaCpp": {"contextLength": -5}},
+        },
+    )
+    said = details(refusal)
+    fields = {violation["field"] for violation in said["google.rpc.BadRequest"]["fieldViolations"]}
+    assert fields == {
+        "model_id",
+        "model.source",
+        "model.replicas",
+        "model.engine",
+        "model.llama_cpp.context_length",
+    }
+    assert said["google.rpc.ErrorInfo"]["reason"] == "INVALID_REQUEST"
+    assert said["google.rpc.ErrorInfo"]["domain"] == "moorage"
+
+
+def test_a_model_that_is_not_there(mesh: Any) -> None:
+    said = details(mesh.buf("registry", f"{MODELS}/GetModel", body={"name": "models/nothing"}))
+    assert said["code"] == "not_found"
+    assert said["google.rpc.ErrorInfo"]["reason"] == "RESOURCE_NOT_FOUND"
+    assert said["google.rpc.ResourceInfo"]["resourceName"] == "models/nothing"
+
+
+def test_a_stale_etag_changes_nothing(mesh: Any, tiny_file: Path) -> None:
+    stopped = {"source": f"file:{tiny_file}", "desiredState": "DESIRED_STATE_STOPPED"}
+    first = mesh.call("registry", f"{MODELS}/CreateModel", {"modelId": "etagged", "model": stopped})["model"]
+    change = {
+        "model": {"name": first["name"], "etag": first["etag"], "replicas": 2},
+        "updateMask": "replicas",
+    }
+    assert mesh.call("registry", f"{MODELS}/UpdateModel", change)["model"]["replicas"] == 2
+    change["model"]["replicas"] = 3
+    said = details(mesh.buf("registry", f"{MODELS}/UpdateModel", body=change))
+    assert said["code"] == "aborted"
+    assert said["google.rpc.ErrorInfo"]["reason"] == "ETAG_MISMATCH"
+    now = mesh.call("registry", f"{MODELS}/GetModel", {"name": first["name"]})["model"]
+    assert now["replicas"] == 2
