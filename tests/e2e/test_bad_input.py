@@ -5,9 +5,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from mesh_under_test import MeshUnderTest
 
 from moorage_cli.quickstart.tiny_model import TinyModel, write_tiny_model
 
@@ -15,32 +15,34 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.parametrize("source", ["hf:test/nothing/model.gguf", "hf:test/nothing", "file:/not/there.gguf"])
-def test_an_unknown_source_is_not_found_and_creates_nothing(mesh: Any, source: str) -> None:
+def test_an_unknown_source_is_not_found_and_creates_nothing(mesh: MeshUnderTest, source: str) -> None:
     refused = mesh.moor("deploy", source, "--name", "unknown", code=1)
     assert source.split(":")[1].split("/model.gguf", maxsplit=1)[0] in refused.stderr
     assert "reason: SOURCE_NOT_FOUND" in refused.stderr
     assert "reason: RESOURCE_NOT_FOUND" in mesh.moor("start", "unknown", code=1).stderr
 
 
-def test_a_source_that_is_none_is_refused(mesh: Any) -> None:
+def test_a_source_that_is_none_is_refused(mesh: MeshUnderTest) -> None:
     assert "reason: SOURCE_INVALID" in mesh.moor("deploy", "gopher:x/y", "--name", "odd", code=1).stderr
 
 
-def test_a_file_that_is_no_model_is_refused_at_inspection(mesh: Any, open_root: Path) -> None:
+def test_a_file_that_is_no_model_is_refused_at_inspection(mesh: MeshUnderTest, open_root: Path) -> None:
     path = open_root / "letter.gguf"
     path.write_text("Dear model,\n" * 100)
     refused = mesh.moor("deploy", f"file:{path}", "--name", "letter", code=1)
     assert "reason: MODEL_FILE_INVALID" in refused.stderr
 
 
-def test_a_truncated_model_is_refused_at_inspection(mesh: Any, open_root: Path, tiny_file: Path) -> None:
+def test_a_truncated_model_is_refused_at_inspection(
+    mesh: MeshUnderTest, open_root: Path, tiny_file: Path
+) -> None:
     path = open_root / "truncated.gguf"
     path.write_bytes(tiny_file.read_bytes()[:-1000])
     refused = mesh.moor("deploy", f"file:{path}", "--name", "truncated", code=1)
     assert "reason: MODEL_FILE_INVALID" in refused.stderr
 
 
-def test_without_inspection_the_model_itself_says_what_is_wrong(mesh: Any, open_root: Path) -> None:
+def test_without_inspection_the_model_itself_says_what_is_wrong(mesh: MeshUnderTest, open_root: Path) -> None:
     path = open_root / "note.gguf"
     path.write_text("not a model")
     mesh.call(
@@ -53,7 +55,7 @@ def test_without_inspection_the_model_itself_says_what_is_wrong(mesh: Any, open_
     mesh.moor("delete", "note")
 
 
-def test_a_model_too_large_for_every_worker_waits_and_says_why(mesh: Any, open_root: Path) -> None:
+def test_a_model_too_large_for_every_worker_waits_and_says_why(mesh: MeshUnderTest, open_root: Path) -> None:
     path = open_root / "wide.gguf"
     # Small on disk; its context alone needs more than any worker has: 2 * 64 layers * 512 * 2 bytes a token.
     write_tiny_model(path, TinyModel(layers=64, hidden=512, heads=8, kv_heads=8, context=1 << 24))
@@ -74,7 +76,7 @@ def test_a_model_too_large_for_every_worker_waits_and_says_why(mesh: Any, open_r
     mesh.moor("delete", "wide")
 
 
-def test_a_second_agent_under_the_same_name_is_refused(mesh: Any, open_root: Path) -> None:
+def test_a_second_agent_under_the_same_name_is_refused(mesh: MeshUnderTest, open_root: Path) -> None:
     worker = mesh.call("registry", "moorage.registry.v1.WorkerService/ListWorkers")["workers"][0]
     impostor = subprocess.run(
         [sys.executable, "-m", "moorage_agent"],
@@ -97,13 +99,13 @@ def test_a_second_agent_under_the_same_name_is_refused(mesh: Any, open_root: Pat
     shutil.rmtree(open_root / "impostor")
 
 
-def test_a_second_mesh_in_the_same_directory_is_refused(mesh: Any) -> None:
+def test_a_second_mesh_in_the_same_directory_is_refused(mesh: MeshUnderTest) -> None:
     refused = mesh.moor("up", code=1)
     assert "a mesh is up already" in refused.stderr
     assert "remedy:" in refused.stderr
 
 
-def test_a_mesh_that_is_not_there_is_said(mesh: Any, tmp_path: Path) -> None:
+def test_a_mesh_that_is_not_there_is_said(mesh: MeshUnderTest, tmp_path: Path) -> None:
     refused = mesh.moor("ps", "--data-dir", str(tmp_path), code=4)
     assert "moor up" in refused.stderr
     away = mesh.moor("ps", "--registry", "127.0.0.1:9", code=4)

@@ -1,9 +1,10 @@
 """kill -9 of any process in the middle of a deployment: it ends running, with a right answer."""
 
-from typing import Any
+from pathlib import Path
 
 import psutil
 import pytest
+from mesh_under_test import MeshUnderTest
 
 from moorage_cli.quickstart.tiny_model import SENTENCE, TinyModel
 
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.e2e
 ARTIFACTS = "moorage.registry.v1.ArtifactService/ListArtifacts"
 
 
-def pulled_bytes(mesh: Any, source: str) -> int:
+def pulled_bytes(mesh: MeshUnderTest, source: str) -> int:
     """How much of a source has come from the hub so far."""
     repository = source.split("/model.gguf", maxsplit=1)[0]
     for artifact in mesh.call("registry", ARTIFACTS).get("artifacts", []):
@@ -22,7 +23,7 @@ def pulled_bytes(mesh: Any, source: str) -> int:
 
 
 @pytest.mark.parametrize("victim", ["postgres", "registry", "scheduler", "downloader", "agent"])
-def test_a_deployment_outlives_the_death_of(mesh: Any, victim: str) -> None:
+def test_a_deployment_outlives_the_death_of(mesh: MeshUnderTest, victim: str) -> None:
     model = f"killed-{victim}"
     # Weights of its own: nothing of it is cached.
     source = mesh.publish(model, TinyModel(name=model, seed=len(victim) * 1000 + ord(victim[0])))
@@ -38,7 +39,7 @@ def test_a_deployment_outlives_the_death_of(mesh: Any, victim: str) -> None:
     mesh.moor("delete", model)
 
 
-def test_engines_outlive_their_agent_and_are_adopted(mesh: Any, tiny_file: Any) -> None:
+def test_engines_outlive_their_agent_and_are_adopted(mesh: MeshUnderTest, tiny_file: Path) -> None:
     mesh.moor("deploy", f"file:{tiny_file}", "--name", "adopted")
     before = mesh.call("agent", "moorage.agent.v1.AgentService/ListEngines")["engines"]
     dead = mesh.kill("agent")
@@ -55,7 +56,7 @@ def test_engines_outlive_their_agent_and_are_adopted(mesh: Any, tiny_file: Any) 
     mesh.moor("delete", "adopted")
 
 
-def test_an_engine_that_dies_is_started_again(mesh: Any, tiny_file: Any) -> None:
+def test_an_engine_that_dies_is_started_again(mesh: MeshUnderTest, tiny_file: Path) -> None:
     mesh.moor("deploy", f"file:{tiny_file}", "--name", "revived")
     (engine,) = [
         each

@@ -2,16 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from mesh_under_test import MeshUnderTest
 
 from moorage_cli.quickstart.tiny_model import SENTENCE, TinyModel
 
 pytestmark = pytest.mark.e2e
 
 
-def test_the_life_of_a_model(mesh: Any, tiny_file: Path) -> None:
+def test_the_life_of_a_model(mesh: MeshUnderTest, tiny_file: Path) -> None:
     deployed = mesh.moor("deploy", f"file:{tiny_file}", "--name", "life", "-o", "json")
     for told in ("inspected", "created", "resolved", "fetched", "placed", "running"):
         assert told in deployed.stderr
@@ -45,7 +45,7 @@ def test_the_life_of_a_model(mesh: Any, tiny_file: Path) -> None:
     assert "reason: RESOURCE_NOT_FOUND" in mesh.moor("stop", "life", code=1).stderr
 
 
-def test_replicas(mesh: Any, tiny_file: Path) -> None:
+def test_replicas(mesh: MeshUnderTest, tiny_file: Path) -> None:
     deployed = mesh.moor("deploy", f"file:{tiny_file}", "--name", "twins", "--replicas", "2", "-o", "json")
     states = [instance["state"] for instance in json.loads(deployed.stdout)["instances"]]
     assert states == ["INSTANCE_STATE_RUNNING"] * 2
@@ -53,7 +53,7 @@ def test_replicas(mesh: Any, tiny_file: Path) -> None:
     mesh.moor("delete", "twins")
 
 
-def test_pull_brings_the_bytes_and_a_deployment_finds_them(mesh: Any) -> None:
+def test_pull_brings_the_bytes_and_a_deployment_finds_them(mesh: MeshUnderTest) -> None:
     source = mesh.publish("pulled", TinyModel(name="pulled", seed=31))
     pulled = mesh.moor("pull", source, "-o", "json")
     assert "verified" in pulled.stderr
@@ -63,7 +63,7 @@ def test_pull_brings_the_bytes_and_a_deployment_finds_them(mesh: Any) -> None:
     mesh.moor("delete", "pulled")
 
 
-def test_workers_show_the_one_that_is_there(mesh: Any) -> None:
+def test_workers_show_the_one_that_is_there(mesh: MeshUnderTest) -> None:
     (line,) = mesh.moor("workers").stdout.splitlines()[1:]
     assert "READY" in line
     assert "LLAMA_CPP" in line

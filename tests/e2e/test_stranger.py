@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mesh_under_test import MeshUnderTest
 
 pytestmark = pytest.mark.e2e
 
@@ -38,7 +39,9 @@ def details(refusal: subprocess.CompletedProcess[str]) -> dict[str, Any]:
         ("agent", {"moorage.agent.v1.AgentService"}),
     ],
 )
-def test_every_server_lists_its_services_and_its_health(mesh: Any, server: str, services: set[str]) -> None:
+def test_every_server_lists_its_services_and_its_health(
+    mesh: MeshUnderTest, server: str, services: set[str]
+) -> None:
     listed = set(mesh.buf(server, "--list-services", mesh_url(mesh, server)).stdout.split())
     assert services | {"grpc.health.v1.Health"} <= listed
     for service in ("", *services):
@@ -46,11 +49,11 @@ def test_every_server_lists_its_services_and_its_health(mesh: Any, server: str, 
         assert answer == {"status": "SERVING"}
 
 
-def mesh_url(mesh: Any, server: str) -> str:
+def mesh_url(mesh: MeshUnderTest, server: str) -> str:
     return f"http://{mesh.address(server)}"
 
 
-def test_a_model_from_creation_to_its_end(mesh: Any, tiny_file: Path) -> None:
+def test_a_model_from_creation_to_its_end(mesh: MeshUnderTest, tiny_file: Path) -> None:
     watch = subprocess.Popen(
         mesh.buf_command(
             "registry",
@@ -111,7 +114,7 @@ def events(watch: subprocess.Popen[str]) -> Any:
         yield event
 
 
-def test_every_violation_is_said_at_once(mesh: Any) -> None:
+def test_every_violation_is_said_at_once(mesh: MeshUnderTest) -> None:
     refusal = mesh.buf(
         "registry",
         f"{MODELS}/CreateModel",
@@ -133,23 +136,23 @@ def test_every_violation_is_said_at_once(mesh: Any) -> None:
     assert said["google.rpc.ErrorInfo"]["domain"] == "moorage"
 
 
-def test_a_model_that_is_not_there(mesh: Any) -> None:
+def test_a_model_that_is_not_there(mesh: MeshUnderTest) -> None:
     said = details(mesh.buf("registry", f"{MODELS}/GetModel", body={"name": "models/nothing"}))
     assert said["code"] == "not_found"
     assert said["google.rpc.ErrorInfo"]["reason"] == "RESOURCE_NOT_FOUND"
     assert said["google.rpc.ResourceInfo"]["resourceName"] == "models/nothing"
 
 
-def test_a_stale_etag_changes_nothing(mesh: Any, tiny_file: Path) -> None:
+def test_a_stale_etag_changes_nothing(mesh: MeshUnderTest, tiny_file: Path) -> None:
     stopped = {"source": f"file:{tiny_file}", "desiredState": "DESIRED_STATE_STOPPED"}
     first = mesh.call("registry", f"{MODELS}/CreateModel", {"modelId": "etagged", "model": stopped})["model"]
-    change = {
-        "model": {"name": first["name"], "etag": first["etag"], "replicas": 2},
-        "updateMask": "replicas",
-    }
-    assert mesh.call("registry", f"{MODELS}/UpdateModel", change)["model"]["replicas"] == 2
-    change["model"]["replicas"] = 3
-    said = details(mesh.buf("registry", f"{MODELS}/UpdateModel", body=change))
+
+    def change(replicas: int) -> dict[str, Any]:
+        model = {"name": first["name"], "etag": first["etag"], "replicas": replicas}
+        return {"model": model, "updateMask": "replicas"}
+
+    assert mesh.call("registry", f"{MODELS}/UpdateModel", change(2))["model"]["replicas"] == 2
+    said = details(mesh.buf("registry", f"{MODELS}/UpdateModel", body=change(3)))
     assert said["code"] == "aborted"
     assert said["google.rpc.ErrorInfo"]["reason"] == "ETAG_MISMATCH"
     now = mesh.call("registry", f"{MODELS}/GetModel", {"name": first["name"]})["model"]

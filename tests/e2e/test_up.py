@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
+from mesh_under_test import MeshUnderTest
 
 from moorage_cli.quickstart.tiny_model import SENTENCE
 
@@ -16,7 +16,7 @@ PROCESSES = ("postgres", "registry", "scheduler", "downloader", "agent")
 
 
 def test_a_killed_launcher_leaves_nothing_that_the_next_one_trips_over(
-    make_mesh: Callable[[str], Any], tiny_file: Path
+    make_mesh: Callable[[str], MeshUnderTest], tiny_file: Path
 ) -> None:
     mesh = make_mesh("killed")
     mesh.start()
@@ -24,8 +24,7 @@ def test_a_killed_launcher_leaves_nothing_that_the_next_one_trips_over(
     left = [psutil.Process(mesh.pid(name)) for name in PROCESSES]
     addresses = {name: mesh.address(name) for name in PROCESSES}
 
-    mesh.process.kill()
-    mesh.process.wait()
+    mesh.kill_launcher()
     if sys.platform == "linux":
         mesh.eventually(lambda: all(gone(process) for process in left))
 

@@ -68,13 +68,13 @@ RESOLVED = Model(
 )
 
 
-def artifact(state: PullState.ValueType, **pull: int) -> Artifact:
+def artifact(state: PullState.ValueType, *, done_bytes: int = 0, bytes_per_second: int = 0) -> Artifact:
     return Artifact(
         name="artifacts/a",
         files=[ArtifactFile(path="m.gguf")],
         size_bytes=1000,
         facts=ModelFacts(gguf=GgufFacts(architecture="llama", block_count=4, quantization="F32")),
-        pull=Pull(state=state, **pull),
+        pull=Pull(state=state, done_bytes=done_bytes, bytes_per_second=bytes_per_second),
     )
 
 
