@@ -1,0 +1,45 @@
+"""The migrations lead to exactly the tables that the code knows, and the application role cannot alter them."""
+
+import asyncpg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from moorage_registry.store.database import async_url
+from moorage_registry.store.migrate import migrate
+from moorage_registry.store.schema import metadata
+
+
+async def test_the_migrations_lead_to_the_schema(database):
+    engine = create_async_engine(async_url(database.owner))
+    async with engine.connect() as connection:
+        found = await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+        )
+    await engine.dispose()
+    assert found == []
+
+
+async def test_migrating_again_changes_nothing(database):
+    await migrate(database.owner)
+    await migrate(database.owner)
+
+
+async def test_the_database_itself_refuses_to_give_out_more_than_there_is(database):
+    connection = await asyncpg.connect(database.owner)
+    await connection.execute(
+        "INSERT INTO workers VALUES ('u', 1, now(), now(), 'w', 'n', 'READY', false, '{}', '{}', '{}')"
+    )
+    with pytest.raises(asyncpg.CheckViolationError, match="claimed_within_capacity"):
+        await connection.execute("INSERT INTO memory_pools VALUES ('w', 'ram', 0, 10, 0, 10, 11, 0, true)")
+    await connection.close()
+
+
+async def test_the_application_role_may_not_alter_tables(database):
+    if database.application == database.owner:
+        pytest.skip("the given server has one role for everything")
+    connection = await asyncpg.connect(database.application)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute("DROP TABLE claims")
+    await connection.close()
