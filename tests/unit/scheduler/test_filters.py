@@ -9,7 +9,7 @@ from moorage_common.core.states import AcceleratorKind, EngineKind, WorkerState
 from moorage_scheduler.core.request import LlamaCppOptions
 from moorage_scheduler.filters import FILTERS
 from moorage_scheduler.filters.accelerator import AcceleratorFilter
-from moorage_scheduler.filters.compatibility import COMPATIBILITY, Compatibility
+from moorage_scheduler.filters.compatibility import Compatibility
 from moorage_scheduler.filters.cordon import CordonFilter
 from moorage_scheduler.filters.cpu_architecture import CpuArchitectureFilter
 from moorage_scheduler.filters.engine import EngineFilter

@@ -45,6 +45,7 @@ class Fleet:
         self._residents: dict[str, set[str]] = {}
         self._copies: dict[str, frozenset[str]] = {}
         self._replicas: dict[str, dict[tuple[str, str], int]] = {}
+        self._owned_counts: set[str] = set()
         self._shared = False
 
     def snapshot(self) -> Snapshot:
@@ -124,7 +125,15 @@ class Fleet:
         if self._shared:
             self._copies = dict(self._copies)
             self._replicas = dict(self._replicas)
+            self._owned_counts.clear()
             self._shared = False
+
+    def _own_counts(self, model: str) -> dict[tuple[str, str], int]:
+        self._unshare()
+        if model not in self._owned_counts:
+            self._replicas[model] = dict(self._replicas.get(model, {}))
+            self._owned_counts.add(model)
+        return self._replicas.setdefault(model, {})
 
     def _set_copies(self, artifact: str, workers: frozenset[str]) -> None:
         if workers == self._copies.get(artifact, frozenset()):
@@ -203,12 +212,12 @@ class Fleet:
         return tenant
 
     def _count(self, tenant: Tenant, sign: int) -> None:
-        self._unshare()
-        counts = dict(self._replicas.get(tenant.model, {}))
+        counts = self._own_counts(tenant.model)
         for place in places(tenant):
             counts[place] = counts.get(place, 0) + sign
-        self._replicas[tenant.model] = {place: count for place, count in counts.items() if count}
-        if not self._replicas[tenant.model]:
+            if not counts[place]:
+                del counts[place]
+        if not counts:
             del self._replicas[tenant.model]
         slot = self._slots.get(tenant.worker)
         if slot is not None and (worker := self._workers[slot]) is not None:

@@ -54,7 +54,9 @@ def _dense_floats(facts: GgufFacts) -> int:
 
 def _expert_floats(facts: GgufFacts) -> int:
     used, hidden = facts.expert_used_count, facts.embedding_length
-    width, results = used * facts.expert_feed_forward_length, used * hidden
+    # Where the file says nothing of experts' width, its one width is theirs.
+    expert = facts.expert_feed_forward_length or max(facts.feed_forward_lengths, default=0)
+    width, results = used * expert, used * hidden
     if width <= hidden:
         return 5 * hidden + results
     if 2 * width >= results:
