@@ -14,6 +14,7 @@ import pytest
 
 from moorage_cli.launcher.command import Command
 from moorage_cli.launcher.events import ProcessEvent, ProcessEventKind
+from moorage_cli.launcher.leash import leashed
 from moorage_cli.launcher.supervisor import ProcessSpec, Supervisor
 from moorage_common.core.errors import FailedPrecondition, Unavailable
 
@@ -201,3 +202,20 @@ async def test_a_record_of_a_number_used_by_another_process_harms_nobody(fleet: 
     assert bystander.returncode is None
     bystander.kill()
     await bystander.wait()
+
+
+def test_a_leash_says_what_it_cannot_run() -> None:
+    refused = subprocess.run(
+        leashed(["/not/there"], death_signal=signal.SIGTERM), capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert refused.stderr == "cannot run /not/there: No such file or directory\n"
+
+
+def test_a_leash_whose_holder_is_gone_runs_nothing(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    argv = leashed(["/bin/sh", "-c", f"touch {ran}"], death_signal=signal.SIGTERM)
+    argv[argv.index("--parent") + 1] = "1"
+    refused = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert not ran.exists()
