@@ -1,7 +1,10 @@
 """Real servers on real sockets, with services of the mesh whose handlers the tests write."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import io
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -18,6 +21,7 @@ from moorage.registry.v1 import (
 from moorage_common.rpc.channels import ChannelConfig
 from moorage_common.rpc.clients import RegistryClient
 from moorage_common.rpc.server import RpcServer, ServerConfig
+from moorage_common.runtime.logs import configure_logs
 from moorage_common.runtime.telemetry import Telemetry
 
 Handler = Callable[[Any, Any], Any]
@@ -82,3 +86,15 @@ def eventually() -> Callable[[Callable[[], bool]], Awaitable[None]]:
             await asyncio.sleep(0.005)
 
     return wait
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Reads what has been logged so far, a dictionary per line."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    stream = io.StringIO()
+    configure_logs(style="json", stream=stream)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    root.handlers = handlers
+    root.setLevel(level)

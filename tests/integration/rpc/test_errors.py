@@ -88,7 +88,7 @@ async def test_a_stranger_gets_the_standard_details(mesh):
     assert (info.domain, info.reason) == ("moorage", "RESOURCE_NOT_FOUND")
 
 
-async def test_a_defect_tells_the_caller_nothing_but_the_request_id(mesh, capsys):
+async def test_a_defect_tells_the_caller_nothing_but_the_request_id(mesh, logged):
     async def get_model(request, context):
         raise RuntimeError("secret /etc/passwd")
 
@@ -97,6 +97,9 @@ async def test_a_defect_tells_the_caller_nothing_but_the_request_id(mesh, capsys
         await client.models.GetModel(GET, metadata=(("x-request-id", "req-7"),))
     assert "secret" not in str(raised.value.message) + str(raised.value.metadata)
     assert raised.value.metadata == {"request_id": "req-7"}
+    (line,) = [line for line in logged() if line["event"] == "handler failed"]
+    assert "secret /etc/passwd" in line["exception"]
+    assert line["request_id"] == "req-7"
 
 
 async def test_every_violation_of_a_request_is_reported_at_once(mesh):

@@ -69,14 +69,11 @@ def open_channel(
         default_deadline_s=config.default_deadline_s,
         wait_for_ready=config.wait_for_ready,
     )
+    spans = aio_client_interceptors(tracer_provider=telemetry.tracer_provider)  # type: ignore[no-untyped-call]
     return grpc.aio.insecure_channel(
         str(address),
         options=_options(config, services),
-        # Outermost first: the span is around what really goes out, and sees gRPC's own errors.
-        interceptors=[
-            *outgoing_interceptors(defaults),
-            *aio_client_interceptors(tracer_provider=telemetry.tracer_provider),  # type: ignore[no-untyped-call]
-        ],
+        interceptors=outgoing_interceptors(defaults, spans),
     )
 
 

@@ -1,9 +1,10 @@
 """What stands around every call that a client makes.
 
-It fills in what the caller left open (deadline, request id, waiting for the server), and turns what
-gRPC raises into the MoorageError that the server's handler raised.
+It fills in what the caller left open (deadline, request id, waiting for the server), turns what gRPC
+raises into the MoorageError that the server's handler raised, and lets cancellation reach the server.
 """
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -51,9 +52,16 @@ class CallDefaults:
         )
 
 
-def outgoing_interceptors(defaults: CallDefaults) -> Sequence[grpc.aio.ClientInterceptor]:
-    """Returns one interceptor for each kind of call that the mesh has."""
-    return [_UnaryUnary(defaults), _UnaryStream(defaults), _StreamStream(defaults)]
+def outgoing_interceptors(
+    defaults: CallDefaults, spans: Sequence[grpc.aio.ClientInterceptor]
+) -> Sequence[grpc.aio.ClientInterceptor]:
+    """Returns the interceptors of a channel, outermost first.
+
+    Args:
+        defaults: What is filled in where a call does not say.
+        spans: OpenTelemetry's interceptors. They see what really goes out, and gRPC's own errors.
+    """
+    return [_UnaryUnary(defaults), _UnaryStream(defaults), _StreamStream(defaults), *spans, _Cancellation()]
 
 
 # gRPC sorts interceptors by class, one kind of call each: hence three.
@@ -119,3 +127,27 @@ async def _responses(
             yield response
     except grpc.aio.AioRpcError as error:
         raise from_rpc_error(error, target=target) from error
+
+
+class _Cancellation(grpc.aio.UnaryUnaryClientInterceptor):
+    """Cancels the call itself when the task that awaits it is cancelled.
+
+    gRPC does so by itself, but not under OpenTelemetry's interceptor, which awaits the call's code instead
+    of its response: the server would go on until the deadline. Streams are cancelled by their readers.
+    """
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[
+            [ClientCallDetails, RequestT], Awaitable[grpc.aio.UnaryUnaryCall[RequestT, ResponseT]]
+        ],
+        client_call_details: ClientCallDetails,
+        request: RequestT,
+    ) -> grpc.aio.UnaryUnaryCall[RequestT, ResponseT]:
+        call = await continuation(client_call_details, request)
+        try:
+            await call.code()
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+        return call

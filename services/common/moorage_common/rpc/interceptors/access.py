@@ -30,19 +30,22 @@ class AccessInterceptor(CallInterceptor):
         request_id = _request_id(context)
         set_request_id(request_id)
         started = self._clock.monotonic()
-        code = "OK"
+        # Not known any more once the peer has left.
+        peer = context.peer()
+        code = grpc.StatusCode.UNKNOWN
         with bind(request_id=request_id, rpc=method.path):
             try:
                 yield
+                code = grpc.StatusCode.OK
             except (asyncio.CancelledError, GeneratorExit):
-                code = grpc.StatusCode.CANCELLED.name
+                code = grpc.StatusCode.CANCELLED
                 raise
             except grpc.aio.AbortError:
-                code = context.code().name
+                code = context.code()
                 raise
             finally:
                 duration_ms = round((self._clock.monotonic() - started) * 1000, 1)
-                log.info("call ended", code=code, duration_ms=duration_ms, peer=context.peer())
+                log.info("call ended", code=code.name, duration_ms=duration_ms, peer=peer)
 
 
 def _request_id(context: Context) -> str:

@@ -11,7 +11,7 @@ from moorage_common.rpc.interceptors.access import AccessInterceptor
 from moorage_common.rpc.interceptors.deadline import DeadlineInterceptor
 from moorage_common.rpc.interceptors.errors import ErrorInterceptor
 from moorage_common.rpc.interceptors.limits import ConcurrencyInterceptor
-from moorage_common.rpc.interceptors.streams import StreamInterceptor
+from moorage_common.rpc.interceptors.streams import ClosingInterceptor, StreamInterceptor
 from moorage_common.rpc.interceptors.unknown import UnknownMethodInterceptor
 from moorage_common.rpc.interceptors.validation import ValidationInterceptor
 from moorage_common.runtime.telemetry import Telemetry
@@ -44,6 +44,7 @@ def server_interceptors(
             tracer_provider=telemetry.tracer_provider,
             filter_=filters.negate(filters.service_prefix("grpc.")),
         ),
+        ClosingInterceptor(),
         # Sees the final code, so it stands outside of what decides it.
         AccessInterceptor(clock),
         # Everything below may raise a MoorageError.

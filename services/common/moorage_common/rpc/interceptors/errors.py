@@ -1,5 +1,6 @@
 """Turns what handlers raise into the status of the call."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -40,6 +41,9 @@ class ErrorInterceptor(CallInterceptor):
 
 
 async def _abort(context: Context, error: MoorageError) -> None:
+    if context.cancelled():
+        # The caller has left: nobody can be told, and gRPC fails if one tries.
+        raise asyncio.CancelledError from error
     message, metadata = call_details(error)
     # abort, not abort_with_status: OpenTelemetry sees only the former.
     await context.abort(code_of(error), message, metadata)

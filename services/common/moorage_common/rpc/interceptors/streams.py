@@ -1,17 +1,20 @@
-"""The outermost interceptor: runs each streaming call in a task of its own.
+"""The outermost interceptor runs each streaming call in a task of its own.
 
 It is needed for two things that gRPC does not do:
 
 - When a client leaves while a response is being written, gRPC abandons the handler's generator to the
   garbage collector, which closes it later and in another context. Here it is closed at once, in the
   task that it ran in, so that ``finally`` and context variables in handlers work as one expects.
+  OpenTelemetry's interceptor does not close what it iterates either: `ClosingInterceptor`, right inside
+  of it, hands the handler's generator out to here.
 - When the server drains, streams end at once, with the status that tells clients to come back
   elsewhere. gRPC would wait for them all through the grace period and then cut them.
 """
 
 import asyncio
 import inspect
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
+from contextvars import ContextVar
 from typing import Any
 
 import grpc
@@ -23,9 +26,13 @@ from moorage_common.rpc.interceptors.calls import (
     Continuation,
     MaybeHandler,
     behavior_of,
+    is_infrastructure,
     with_behavior,
 )
 from moorage_common.rpc.wire import call_details
+
+_to_close: ContextVar[AsyncExitStack] = ContextVar("moorage_to_close")
+"""What to close when the streaming call of this task ends."""
 
 
 class StreamInterceptor(grpc.aio.ServerInterceptor):
@@ -59,18 +66,45 @@ class StreamInterceptor(grpc.aio.ServerInterceptor):
             writing.cancel()
             draining.cancel()
             await asyncio.wait({writing, draining})
-        if writing.cancelled():
+        if writing.cancelled() and self._draining.is_set():
             await _send_away(context)
         writing.result()
 
 
+class ClosingInterceptor(grpc.aio.ServerInterceptor):
+    """Lets the `StreamInterceptor` close the generators inside of this one."""
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> MaybeHandler:
+        """Notes the generator of each streaming call."""
+        handler = await continuation(handler_call_details)
+        if (
+            handler is None
+            or not handler.response_streaming
+            or is_infrastructure(handler_call_details.method)
+        ):
+            return handler
+        behavior = behavior_of(handler)
+
+        def noted(request: Any, context: Context) -> Any:  # noqa: ANN401
+            responses = behavior(request, context)
+            _to_close.get().push_async_callback(responses.aclose)
+            return responses
+
+        return with_behavior(handler, noted)
+
+
 async def _write_all(behavior: Behavior, request: Any, context: Context) -> None:  # noqa: ANN401
+    to_close = AsyncExitStack()
+    _to_close.set(to_close)
     responses = behavior(request, context)
     if inspect.isawaitable(responses):
         # gRPC's own health service writes by itself.
         await responses
         return
-    async with aclosing(responses):
+    # The inner generators are closed first, while the span around them is still open.
+    async with aclosing(responses), to_close:
         async for response in responses:
             await context.write(response)
 
