@@ -3,6 +3,13 @@
 import pytest
 
 from moorage_cli.quickstart.hub import Hub
+from moorage_cli.quickstart.tiny_model import TinyModel, write_tiny_model
+from moorage_downloader.sources.catalog import SourceCatalog
+from moorage_downloader.sources.http_reader import HttpReader
+from moorage_downloader.sources.hub import HubSource
+from moorage_downloader.sources.hub_limits import bound_hub_library
+from moorage_downloader.sources.local import LocalSource
+from moorage_downloader.sources.web import WebSource
 
 
 @pytest.fixture
@@ -28,3 +35,36 @@ def add_file(hub_root):
         return location
 
     return add
+
+
+@pytest.fixture
+async def http():
+    async with HttpReader(idle_timeout_s=5) as reader:
+        yield reader
+
+
+@pytest.fixture
+def new_sources(http, tmp_path):
+    """Every scheme, against the given hub."""
+
+    def new(hub, *, token=""):
+        bound_hub_library()
+        return SourceCatalog(
+            hub=HubSource(http, endpoint=hub.url, token=token, timeout_s=5),
+            web=WebSource(http),
+            local=LocalSource(tmp_path),
+        )
+
+    return new
+
+
+@pytest.fixture
+def sources(new_sources, hub):
+    return new_sources(hub)
+
+
+@pytest.fixture
+def tiny_model(tmp_path):
+    """The bytes of a real model."""
+    (path,) = write_tiny_model(tmp_path / "tiny.gguf", TinyModel())
+    return path.read_bytes()
