@@ -56,9 +56,14 @@ class Change:
     @property
     def worker_id(self) -> str | None:
         """The worker whose desired state the change may touch."""
-        if isinstance(self.resource, Instance | ArtifactCopy):
-            return self.resource.worker_id
-        return None
+        match self.resource:
+            case Instance(worker_id=None, last_worker_id=left):
+                # It no longer belongs to the node, which must hear of just that.
+                return left
+            case Instance(worker_id=worker_id) | ArtifactCopy(worker_id=worker_id):
+                return worker_id
+            case _:
+                return None
 
 
 _KINDS = {

@@ -23,6 +23,9 @@ from moorage_registry.store.database import Database, Transaction
 
 log = get_logger(__name__)
 
+_COALESCE_S = 0.01
+"""Changes of one node within this time are sent to its agent as one, in seconds."""
+
 
 class HeartbeatStreams:
     """Serves the streams of all agents that are connected to this replica."""
@@ -86,6 +89,7 @@ class HeartbeatStreams:
             if reader.done():
                 reader.result()
                 return
+            await asyncio.sleep(_COALESCE_S)
             changed.clear()
             async with self._database.read(snapshot=True) as connection:
                 found = await assignments.read(connection, node.worker_id)
