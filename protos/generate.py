@@ -1,29 +1,41 @@
-"""Generates the Python code of every proto beside it; `make protos` runs this.
+"""Generates the Python code of every proto beside it. `make protos` and `make protos-check` run this.
 
 The path of a proto is the path of its Python module, so what protoc writes is imported as it is.
 ``third_party`` is here for buf and protoc to read; its Python code comes from googleapis-common-protos.
 
-Usage: ``python generate.py [OUTPUT_DIRECTORY]``, by default the directory of this file.
+Usage: ``python generate.py [--check]``. With ``--check`` nothing is written: it fails if what is there is
+not what would be.
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parent
 PACKAGES = ("moorage", "buf")
+PATTERNS = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi", "__init__.py", "py.typed")
 MARKER = '"""Generated from the protos beside it by `make protos`."""\n'
 
 
-def main(output: Path) -> int:
-    """Generates everything into the directory and returns the exit code."""
+def main(arguments: list[str]) -> int:
+    """Does what the arguments ask for and returns the exit code."""
+    with tempfile.TemporaryDirectory() as directory:
+        output = Path(directory)
+        code = generate(output)
+        if code != 0:
+            return code
+        wanted, present = contents(output), contents(PROTOS)
+        if arguments == ["--check"]:
+            return report(sorted(name for name in wanted | present if wanted.get(name) != present.get(name)))
+        replace(wanted, present)
+        return 0
+
+
+def generate(output: Path) -> int:
+    """Writes the code of every proto below a directory and returns protoc's exit code."""
     sources = sorted(path for package in PACKAGES for path in (PROTOS / package).rglob("*.proto"))
-    relative = [str(path.relative_to(PROTOS)) for path in sources]
-    if not relative:
-        print("no .proto found below", PROTOS)
-        return 1
-    remove_generated(output)
     code = protoc.main(
         [
             "protoc",
@@ -34,21 +46,13 @@ def main(output: Path) -> int:
             f"--grpc_python_out={output}",
             f"--mypy_out=quiet:{output}",
             f"--mypy_grpc_out=quiet,only_async:{output}",
-            *relative,
+            *(str(path.relative_to(PROTOS)) for path in sources),
         ]
     )
     if code == 0:
         remove_empty_services(output, sources)
         write_packages(output)
     return int(code)
-
-
-def remove_generated(output: Path) -> None:
-    """Deletes what an earlier run wrote: the code of a proto that is gone must go too."""
-    for package in PACKAGES:
-        for pattern in ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi"):
-            for path in (output / package).rglob(pattern):
-                path.unlink()
 
 
 def remove_empty_services(output: Path, sources: list[Path]) -> None:
@@ -63,12 +67,39 @@ def remove_empty_services(output: Path, sources: list[Path]) -> None:
 def write_packages(output: Path) -> None:
     """Makes every directory of generated code a typed Python package."""
     for package in PACKAGES:
-        (output / package / "py.typed").touch()
-        directories = {parent for path in (output / package).rglob("*_pb2.py") for parent in path.parents}
-        for directory in directories:
-            if directory.is_relative_to(output / package):
-                (directory / "__init__.py").write_text(MARKER)
+        root = output / package
+        (root / "py.typed").touch()
+        for directory in (root, *(path for path in root.rglob("*") if path.is_dir())):
+            (directory / "__init__.py").write_text(MARKER)
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Returns every generated file below a directory by its path."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for package in PACKAGES
+        for pattern in PATTERNS
+        for path in (root / package).rglob(pattern)
+    }
+
+
+def replace(wanted: dict[str, bytes], present: dict[str, bytes]) -> None:
+    """Writes what changed, and deletes the code of protos that are gone."""
+    for name, content in wanted.items():
+        if present.get(name) != content:
+            (PROTOS / name).write_bytes(content)
+    for name in present.keys() - wanted.keys():
+        (PROTOS / name).unlink()
+
+
+def report(differing: list[str]) -> int:
+    """Prints what is not as it should be and returns the exit code."""
+    for name in differing:
+        print(f"protos/{name} is not what its proto says")
+    if differing:
+        print("run `make protos`")
+    return 1 if differing else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else PROTOS))
+    sys.exit(main(sys.argv[1:]))
