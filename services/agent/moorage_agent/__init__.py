@@ -1,0 +1,1 @@
+"""The agent: one per node. Artifacts on disk and engine processes up, as the registry wants them."""

@@ -1,0 +1,1 @@
+"""The agent's rules: pure, with no clock, no files, no network."""

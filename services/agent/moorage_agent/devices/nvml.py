@@ -1,0 +1,84 @@
+"""NVML itself, through ``nvidia-ml-py``: the only module that touches it."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pynvml  # type: ignore[import-untyped]
+
+from moorage_agent.devices.gpus import NvmlUnavailable, RawGpu
+
+
+class Nvml:
+    """Asks NVML for every GPU. It stays open between questions: opening it can wake every card up."""
+
+    def __init__(self) -> None:
+        self._open = False
+
+    def __call__(self) -> list[RawGpu]:
+        """Returns the GPUs that answer; a card that is lost is left out.
+
+        Raises:
+            NvmlUnavailable: There is no driver, or it fails.
+        """
+        try:
+            if not self._open:
+                pynvml.nvmlInit()
+                self._open = True
+            driver = _text(pynvml.nvmlSystemGetDriverVersion())
+            return list(_gpus(pynvml.nvmlDeviceGetCount(), driver))
+        except pynvml.NVMLError as error:
+            self._close()
+            raise NvmlUnavailable(f"NVML is not available: {error}") from error
+
+    def _close(self) -> None:
+        # The next question opens it afresh: a driver that was reloaded is found again.
+        if self._open:
+            with contextlib.suppress(pynvml.NVMLError):
+                pynvml.nvmlShutdown()
+        self._open = False
+
+
+def _gpus(count: int, driver: str) -> Iterator[RawGpu]:
+    for index in range(count):
+        with contextlib.suppress(pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_NoPermission):
+            yield _read(index, driver)
+
+
+def _read(index: int, driver: str) -> RawGpu:
+    device = pynvml.nvmlDeviceGetHandleByIndex(index)
+    memory = pynvml.nvmlDeviceGetMemoryInfo(device)
+    return RawGpu(
+        uuid=_text(pynvml.nvmlDeviceGetUUID(device)),
+        index=index,
+        name=_text(pynvml.nvmlDeviceGetName(device)),
+        memory_total=int(memory.total),
+        memory_used=int(memory.used),
+        compute_capability=_capability(device),
+        driver_version=driver,
+        process_memory=_process_memory(device),
+    )
+
+
+def _capability(device: object) -> tuple[int, int] | None:
+    try:
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(device)
+    except pynvml.NVMLError:
+        return None
+    return int(major), int(minor)
+
+
+def _process_memory(device: object) -> dict[int, int]:
+    try:
+        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(device)
+    except pynvml.NVMLError:
+        return {}
+    # The driver hides the bytes from some containers and on some systems.
+    return {
+        int(process.pid): int(process.usedGpuMemory)
+        for process in processes
+        if process.usedGpuMemory is not None
+    }
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

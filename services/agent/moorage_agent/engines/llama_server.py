@@ -1,0 +1,67 @@
+"""llama.cpp as a ``llama-server`` that somebody built or installed, named in the agent's settings."""
+
+import json
+import re
+from pathlib import Path
+
+import aiohttp
+
+from moorage_agent.core.spec import EngineSpec, FlashAttention
+from moorage_agent.engines.contract import Command, InstalledEngine, Launch
+from moorage_agent.engines.llama_cpp import ADDRESS_FILE, LlamaCppEngine, accelerators
+from moorage_agent.engines.tools import free_port, output_of
+
+_VERSION = re.compile(r"^version: *(\S+)", re.MULTILINE)
+_DEVICE = re.compile(r"^ +(\w+?): ", re.MULTILINE)
+
+
+class LlamaServerEngine(LlamaCppEngine):
+    """Runs a ``llama-server`` binary."""
+
+    def __init__(self, http: aiohttp.ClientSession, *, binary: Path, default_threads: int) -> None:
+        super().__init__(http)
+        self._binary = binary
+        self._default_threads = default_threads
+        self._known_flags = ""
+
+    async def installed(self) -> InstalledEngine | None:
+        """Asks the binary what it is; None if it does not run."""
+        version = _VERSION.search(await output_of([str(self._binary), "--version"]))
+        if version is None:
+            return None
+        self._known_flags = await output_of([str(self._binary), "--help"])
+        devices = _DEVICE.findall(await output_of([str(self._binary), "--list-devices"]))
+        return InstalledEngine(kind=self.kind, version=version[1], accelerators=accelerators(devices))
+
+    def command(self, launch: Launch) -> Command:
+        """Picks a port, and returns the command line."""
+        port = free_port(launch.host)
+        address = {"url": f"http://{_bracketed(launch.host)}:{port}"}
+        (launch.directory / ADDRESS_FILE).write_text(json.dumps(address), encoding="utf-8")
+        spec = launch.spec
+        arguments = [
+            *(str(self._binary), "--model", str(launch.model_path), "--alias", spec.alias),
+            *("--host", launch.host, "--port", str(port)),
+            *("--ctx-size", str(spec.context_length), "--parallel", str(spec.parallel_slots)),
+            *("--threads", str(spec.threads or self._default_threads)),
+            *("--gpu-layers", str(spec.gpu_layers), "--metrics"),
+            *_optional(spec),
+        ]
+        # Prompts kept in RAM would be memory that no claim accounts for; older builds keep none.
+        if "--cache-ram" in self._known_flags:
+            arguments += ["--cache-ram", "0"]
+        return Command(arguments=tuple(arguments))
+
+
+def _optional(spec: EngineSpec) -> list[str]:
+    cache_type = spec.kv_cache_type.lower()
+    arguments = ["--cache-type-k", cache_type, "--cache-type-v", cache_type]
+    if spec.flash_attention is not FlashAttention.AUTO:
+        arguments += ["--flash-attn", spec.flash_attention]
+    if len(spec.gpus) > 1:
+        arguments += ["--tensor-split", ",".join(str(gpu.layers) for gpu in spec.gpus)]
+    return arguments
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
