@@ -106,3 +106,12 @@ async def test_reflection_lists_the_services_and_can_be_switched_off(mesh):
     with pytest.raises(grpc.RpcError) as raised:
         await asyncio.to_thread(list_services, silent.address)
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_server_that_could_not_start_is_left_at_once(mesh):
+    first = await mesh.serve()
+    with pytest.raises(Unavailable):
+        async with RpcServer(
+            ServerConfig(listen=first.address, drain_grace_s=60), telemetry=mesh.telemetry
+        ) as second:
+            await second.start()
