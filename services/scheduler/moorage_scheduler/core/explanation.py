@@ -1,8 +1,13 @@
 """Why an instance goes where it goes, or nowhere."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from moorage_common.core.placement import PlacementReason, Verdict
+
+Gist: TypeAlias = tuple[Verdict | None, int, frozenset[tuple[PlacementReason, int]]]
+"""Verdict, workers considered, and workers per reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,14 @@ class Explanation:
     """Best and closest first; at most as many as were asked for."""
 
     @property
-    def gist(self) -> tuple[object, ...]:
+    def gist(self) -> Gist:
         """What makes two explanations worth telling apart: not every byte that a heartbeat moves."""
-        return (self.verdict, self.workers_considered, frozenset(self.reason_counts))
+        counts = ((item.reason, item.worker_count) for item in self.reason_counts)
+        return gist(self.verdict, self.workers_considered, counts)
+
+
+def gist(
+    verdict: Verdict | None, workers_considered: int, counts: Iterable[tuple[PlacementReason, int]]
+) -> Gist:
+    """Returns the gist of an explanation with these figures."""
+    return verdict, workers_considered, frozenset(counts)

@@ -1,0 +1,1 @@
+"""Between the protos and the core's own types, one module per kind of thing."""

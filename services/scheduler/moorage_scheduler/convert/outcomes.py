@@ -1,0 +1,80 @@
+"""Placements and explanations, as protos."""
+
+from collections.abc import Iterable
+
+from moorage.common.v1 import placement_pb2 as pb
+from moorage_common.core.placement import PlacementReason, Verdict
+from moorage_common.rpc.enums import MEMORY_PART, PLACEMENT_REASON, VERDICT
+from moorage_scheduler.core.explanation import Explanation, Gist, Rejection, WorkerExplanation, gist
+from moorage_scheduler.core.request import Claim, Placement
+
+
+def placement_to_proto(placement: Placement) -> pb.Placement:
+    """Returns where an instance goes."""
+    return pb.Placement(
+        worker=placement.worker,
+        claims=[_claim(placement.worker, claim) for claim in placement.claims],
+        gpu_layers=placement.gpu_layers,
+        total_layers=placement.total_layers,
+        context_length=placement.context_length,
+        score=placement.score,
+    )
+
+
+def explanation_to_proto(explanation: Explanation) -> pb.Explanation:
+    """Returns why."""
+    return pb.Explanation(
+        verdict=VERDICT.to_proto(explanation.verdict),
+        summary=explanation.summary,
+        workers_considered=explanation.workers_considered,
+        reason_counts=[
+            pb.ReasonCount(reason=PLACEMENT_REASON.to_proto(item.reason), worker_count=item.worker_count)
+            for item in explanation.reason_counts
+        ],
+        workers=map(_worker, explanation.workers),
+    )
+
+
+def gist_of_proto(explanation: pb.Explanation) -> Gist:
+    """Returns the gist of an explanation that was recorded earlier."""
+    counts: Iterable[tuple[PlacementReason, int]] = (
+        (PLACEMENT_REASON.from_proto(item.reason), item.worker_count) for item in explanation.reason_counts
+    )
+    verdict: Verdict | None = VERDICT.from_proto(explanation.verdict) if explanation.verdict else None
+    return gist(verdict, explanation.workers_considered, counts)
+
+
+def _claim(worker: str, claim: Claim) -> pb.MemoryClaim:
+    return pb.MemoryClaim(
+        worker=worker,
+        pool=claim.pool,
+        size_bytes=claim.size_bytes,
+        parts=[
+            pb.MemoryClaimPart(part=MEMORY_PART.to_proto(part), size_bytes=size)
+            for part, size in claim.parts.items()
+        ],
+        layers=claim.layers,
+    )
+
+
+def _worker(worker: WorkerExplanation) -> pb.WorkerExplanation:
+    return pb.WorkerExplanation(
+        worker=worker.worker,
+        rejections=map(_rejection, worker.rejections),
+        rank=worker.rank,
+        score=worker.score,
+        score_parts=[
+            pb.ScorePart(scorer=part.scorer, value=part.value, weight=part.weight)
+            for part in worker.score_parts
+        ],
+    )
+
+
+def _rejection(rejection: Rejection) -> pb.Rejection:
+    return pb.Rejection(
+        reason=PLACEMENT_REASON.to_proto(rejection.reason),
+        needed=rejection.needed,
+        available=rejection.available,
+        unit=rejection.unit,
+        remedy=rejection.remedy,
+    )

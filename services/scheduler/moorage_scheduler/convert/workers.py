@@ -1,0 +1,85 @@
+"""Workers and instances, from protos."""
+
+from moorage.registry.v1 import instance_pb2, worker_pb2
+from moorage_common.core.states import InstanceState
+from moorage_common.rpc.enums import (
+    ACCELERATOR_KIND,
+    CPU_ARCHITECTURE,
+    ENGINE_KIND,
+    INSTANCE_STATE,
+    OPERATING_SYSTEM,
+    WORKER_STATE,
+)
+from moorage_scheduler.core.cluster import Accelerator, Condition, Engine, Tenant, Worker
+
+HOLDING = frozenset(
+    {
+        InstanceState.STARTING,
+        InstanceState.RUNNING,
+        InstanceState.ERROR,
+        InstanceState.UNREACHABLE,
+        InstanceState.STOPPING,
+    }
+)
+"""States in which an instance holds the memory of its placement."""
+
+_NOMINATED = frozenset({InstanceState.FETCHING, InstanceState.FETCHED})
+
+
+def worker_from_proto(worker: worker_pb2.Worker) -> Worker:
+    """Returns what seldom changes about a worker."""
+    facts = worker.facts
+    return Worker(
+        name=worker.name,
+        operating_system=(
+            OPERATING_SYSTEM.from_proto(facts.operating_system) if facts.operating_system else None
+        ),
+        cpu_architecture=(
+            CPU_ARCHITECTURE.from_proto(facts.cpu_architecture) if facts.cpu_architecture else None
+        ),
+        labels=dict(worker.labels),
+        accelerators=tuple(
+            Accelerator(uuid=card.uuid, kind=ACCELERATOR_KIND.from_proto(card.kind))
+            for card in facts.accelerators
+        ),
+        engines={
+            ENGINE_KIND.from_proto(engine.kind): Engine(
+                version=engine.version,
+                drives=frozenset(map(ACCELERATOR_KIND.from_proto, engine.accelerator_kinds)),
+            )
+            for engine in facts.engines
+            if engine.kind
+        },
+        # Without an accelerator there is nothing that the memory could be shared with.
+        unified_memory=facts.unified_memory and bool(facts.accelerators),
+    )
+
+
+def condition_from_proto(worker: worker_pb2.Worker) -> Condition:
+    """Returns what often changes about a worker."""
+    pools = [worker.ram, *worker.accelerator_memory]
+    return Condition(
+        state=WORKER_STATE.from_proto(worker.state),
+        cordoned=worker.cordoned,
+        capacity={pool.pool: max(0, pool.total_bytes - pool.reserved_bytes) for pool in pools},
+        foreign={pool.pool: pool.foreign_bytes for pool in pools},
+    )
+
+
+def tenant_from_proto(instance: instance_pb2.Instance) -> Tenant | None:
+    """Returns what an instance is to its worker. None: it has no worker."""
+    state = INSTANCE_STATE.from_proto(instance.state)
+    model = model_of(instance.name)
+    if state in HOLDING and instance.HasField("placement"):
+        claims: dict[str, int] = {}
+        for claim in instance.placement.claims:
+            claims[claim.pool] = claims.get(claim.pool, 0) + claim.size_bytes
+        return Tenant(model=model, worker=instance.placement.worker, claims=claims)
+    if state in _NOMINATED and instance.worker:
+        return Tenant(model=model, worker=instance.worker)
+    return None
+
+
+def model_of(instance: str) -> str:
+    """Returns the name of the model that an instance is of."""
+    return instance.partition("/instances/")[0]

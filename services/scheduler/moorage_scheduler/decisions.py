@@ -1,0 +1,57 @@
+"""What to tell the registry about an instance, once it is known where it goes."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from moorage.registry.v1.instance_pb2 import Instance
+from moorage_common.core.states import InstanceState
+from moorage_common.rpc.enums import INSTANCE_STATE
+from moorage_scheduler.convert.outcomes import gist_of_proto
+from moorage_scheduler.core.explanation import Explanation
+from moorage_scheduler.core.pipeline import released
+from moorage_scheduler.core.request import Outcome, Placement
+
+
+class Action(StrEnum):
+    """What to do with an instance."""
+
+    BIND = "BIND"
+    """Its artifact is on the worker: claim memory there and start it."""
+    NOMINATE = "NOMINATE"
+    """Bring its artifact to the worker first."""
+    RECORD = "RECORD"
+    """No worker, or no longer the one that it was nominated for: it waits, with the explanation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What the scheduler wants of one instance."""
+
+    instance: Instance
+    """As it was when this was decided."""
+    action: Action
+    placement: Placement | None
+    """None only with RECORD."""
+    explanation: Explanation
+
+
+def decide(instance: Instance, outcome: Outcome, *, artifact_ready: bool) -> Decision | None:
+    """Returns what to do. None: nothing, for the registry knows all of it.
+
+    Args:
+        instance: PENDING, or FETCHED for the worker that it names.
+        outcome: Where it goes, and why.
+        artifact_ready: Whether its artifact is ready there.
+    """
+    placement, explanation = outcome.placement, outcome.explanation
+    fetched = INSTANCE_STATE.from_proto(instance.state) is InstanceState.FETCHED
+    if placement is None:
+        # One that was fetched in vain gives up its nomination even if its explanation reads the same.
+        if not fetched and gist_of_proto(instance.explanation) == explanation.gist:
+            return None
+        return Decision(instance=instance, action=Action.RECORD, placement=None, explanation=explanation)
+    if fetched and placement.worker != instance.worker:
+        why = released(explanation, instance.worker)
+        return Decision(instance=instance, action=Action.RECORD, placement=None, explanation=why)
+    action = Action.BIND if artifact_ready else Action.NOMINATE
+    return Decision(instance=instance, action=action, placement=placement, explanation=explanation)

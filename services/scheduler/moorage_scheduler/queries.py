@@ -1,0 +1,142 @@
+"""Answers to whoever asks where something would go, or why it is where it is. Nothing is changed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from moorage.common.v1 import placement_pb2
+from moorage.registry.v1 import artifact_service_pb2, instance_service_pb2, model_service_pb2
+from moorage.registry.v1.artifact_pb2 import Artifact
+from moorage.registry.v1.instance_pb2 import Instance
+from moorage.registry.v1.model_pb2 import Model
+from moorage_common.core.errors import ErrorReason, FailedPrecondition, Unavailable
+from moorage_common.core.states import InstanceState, ResolutionState
+from moorage_common.rpc.clients import RegistryClient
+from moorage_common.rpc.enums import INSTANCE_STATE, RESOLUTION_STATE
+from moorage_scheduler.convert.outcomes import explanation_to_proto
+from moorage_scheduler.convert.workers import model_of
+from moorage_scheduler.core.pipeline import place
+from moorage_scheduler.core.policy import ScoringPolicy
+from moorage_scheduler.core.request import Outcome, Request, Selection
+from moorage_scheduler.loop import Changes
+from moorage_scheduler.mirror import Mirror, request_of
+
+
+class Queries:
+    """Asks the same code as the loop, of the fleet as it is at the moment."""
+
+    def __init__(
+        self, *, changes: Changes, mirror: Mirror, registry: RegistryClient, policy: ScoringPolicy
+    ) -> None:
+        self._changes = changes
+        self._mirror = mirror
+        self._registry = registry
+        self._policy = policy
+
+    async def evaluate(
+        self, model: Model, *, artifact: str, workers: Sequence[str], explain_workers: int
+    ) -> Outcome:
+        """Returns where one more instance of a model would go.
+
+        Args:
+            model: The model; it need not exist.
+            artifact: Name of its artifact.
+            workers: Chosen by hand, in place of the model's own placement. Empty: as the model says.
+            explain_workers: How many workers the explanation lists at most.
+
+        Raises:
+            NotFound: No such artifact.
+            FailedPrecondition: No engine is known that could serve it.
+        """
+        self._sync()
+        request = request_of(model, await self._artifact(artifact), seed=model.uid or model.name)
+        if request is None:
+            raise FailedPrecondition(
+                f"no engine is known that serves {artifact}", reason=ErrorReason.MODEL_FILE_INVALID
+            )
+        if workers:
+            request = replace(request, selection=Selection(workers=frozenset(workers)))
+        return self._place(request, explain_workers)
+
+    async def model(self, name: str) -> Model:
+        """Returns a model that has been resolved to an artifact.
+
+        Raises:
+            NotFound: No such model.
+            FailedPrecondition: It has no artifact (MODEL_UNRESOLVED).
+        """
+        self._sync()
+        model = self._mirror.model(name)
+        if model is None or not model.resolution.artifact:
+            # The cache may be a moment behind.
+            asked = model_service_pb2.GetModelRequest(name=name)
+            model = (await self._registry.models.GetModel(asked)).model
+        if not model.resolution.artifact:
+            raise FailedPrecondition(
+                f"{name} has no artifact: {_unresolved(model)}",
+                reason=ErrorReason.MODEL_UNRESOLVED,
+                metadata={"model": name},
+            )
+        return model
+
+    async def explain(
+        self, name: str, *, explain_workers: int
+    ) -> tuple[placement_pb2.Placement | None, placement_pb2.Explanation]:
+        """Returns where an instance is, and why there or nowhere.
+
+        Raises:
+            NotFound: No such instance.
+            Unavailable: The registry has not been heard from yet, as for the other answers.
+        """
+        instance = await self._instance(name)
+        if INSTANCE_STATE.from_proto(instance.state) is InstanceState.PENDING:
+            return None, await self._explain_pending(instance, explain_workers)
+        placement = instance.placement if instance.HasField("placement") else None
+        if not instance.HasField("explanation"):
+            state = INSTANCE_STATE.from_proto(instance.state).value
+            return placement, placement_pb2.Explanation(summary=f"{name} is {state}")
+        recorded = placement_pb2.Explanation()
+        recorded.CopyFrom(instance.explanation)
+        del recorded.workers[explain_workers:]
+        return placement, recorded
+
+    async def _explain_pending(self, instance: Instance, explain_workers: int) -> placement_pb2.Explanation:
+        self._sync()
+        request = self._mirror.request_for(instance)
+        if request is not None:
+            return explanation_to_proto(self._place(request, explain_workers).explanation)
+        asked = model_service_pb2.GetModelRequest(name=model_of(instance.name))
+        model = (await self._registry.models.GetModel(asked)).model
+        return placement_pb2.Explanation(
+            verdict=placement_pb2.VERDICT_NOT_NOW, summary=f"waits for its artifact: {_unresolved(model)}"
+        )
+
+    def _place(self, request: Request, explain_workers: int) -> Outcome:
+        self._sync()
+        return place(self._mirror.snapshot(), request, self._policy, explain_workers=explain_workers)
+
+    def _sync(self) -> None:
+        if not self._changes.synced:
+            raise Unavailable("the scheduler has not heard from the registry yet", retry_after_s=1.0)
+        self._mirror.sync(self._changes.snapshot())
+
+    async def _artifact(self, name: str) -> Artifact:
+        known = self._mirror.artifact(name)
+        if known is not None:
+            return known
+        asked = artifact_service_pb2.GetArtifactRequest(name=name)
+        return (await self._registry.artifacts.GetArtifact(asked)).artifact
+
+    async def _instance(self, name: str) -> Instance:
+        self._sync()
+        known = self._mirror.instances.get(name)
+        if known is not None:
+            return known
+        asked = instance_service_pb2.GetInstanceRequest(name=name)
+        return (await self._registry.instances.GetInstance(asked)).instance
+
+
+def _unresolved(model: Model) -> str:
+    resolution = model.resolution
+    if resolution.state and RESOLUTION_STATE.from_proto(resolution.state) is ResolutionState.FAILED:
+        return f"its source cannot be resolved: {resolution.error.message}"
+    return "its source is being resolved"
