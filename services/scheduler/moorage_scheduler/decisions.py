@@ -53,5 +53,6 @@ def decide(instance: Instance, outcome: Outcome, *, artifact_ready: bool) -> Dec
     if fetched and placement.worker != instance.worker:
         why = released(explanation, instance.worker)
         return Decision(instance=instance, action=Action.RECORD, placement=None, explanation=why)
-    action = Action.BIND if artifact_ready else Action.NOMINATE
+    # That it was fetched is the registry's word; the event about the copy itself may still be on its way.
+    action = Action.BIND if fetched or artifact_ready else Action.NOMINATE
     return Decision(instance=instance, action=action, placement=placement, explanation=explanation)

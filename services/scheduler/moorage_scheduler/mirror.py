@@ -77,7 +77,7 @@ class Mirror:
         held = self._cache.instances.get(instance.name)
         if held is not None and held.uid == instance.uid and held.version < instance.version:
             self._ahead[instance.name] = instance
-            self._put_instance(instance)
+            self._take(instance)
 
     def take_hope(self) -> bool:
         """Whether something changed, since this was last asked, that could help an instance that waits."""
@@ -127,7 +127,9 @@ class Mirror:
         ahead = self._ahead.get(heard.name)
         if ahead is not None and (ahead.uid != heard.uid or ahead.version <= heard.version):
             del self._ahead[heard.name]
-        instance = self._ahead.get(heard.name, heard)
+        self._take(self._ahead.get(heard.name, heard))
+
+    def _take(self, instance: Instance) -> None:
         self._instances[instance.name] = instance
         tenant = tenant_from_proto(instance)
         if tenant is None:

@@ -1,12 +1,17 @@
 """Fleets and models on paper."""
 
+import asyncio
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import pytest
 
+from moorage.common.v1 import engine_pb2, model_facts_pb2
+from moorage.registry.v1 import artifact_pb2, instance_pb2, model_pb2, worker_pb2
 from moorage_common.core.placement import CpuArchitecture, OperatingSystem
 from moorage_common.core.states import AcceleratorKind, EngineKind, WorkerState
 from moorage_common.modelfiles.gguf_facts import GgufFacts
+from moorage_common.rpc.cache import CacheSnapshot
 from moorage_scheduler.core.cluster import RAM, Accelerator, Condition, Engine, Tenant, Worker
 from moorage_scheduler.core.fleet import Fleet
 from moorage_scheduler.core.pipeline import place
@@ -146,3 +151,107 @@ class Paper:
 @pytest.fixture(scope="session")
 def paper():
     return Paper
+
+
+class Registry:
+    """The registry's resources on paper, as the informer's cache shows them."""
+
+    def __init__(self):
+        self.state = {kind: {} for kind in ("workers", "models", "instances", "artifacts", "copies")}
+        self.generation = 0
+        self.versions = 0
+        self.synced = True
+        self._changed = asyncio.Event()
+
+    def snapshot(self):
+        kinds = {kind: MappingProxyType(dict(held)) for kind, held in self.state.items()}
+        return CacheSnapshot(**kinds, generation=self.generation)
+
+    async def changed(self, *, since):
+        while self.generation == since:
+            await self._changed.wait()
+        return self.generation
+
+    def put(self, kind, message):
+        self.versions += 1
+        message.version = self.versions
+        message.etag = f"etag-{self.versions}"
+        self.state[kind][message.name] = message
+        self._bump()
+        return message
+
+    def drop(self, kind, name):
+        del self.state[kind][name]
+        self._bump()
+
+    def _bump(self):
+        self.generation += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def worker(self, name="workers/w", *, ram=64 * GIB, gpus=(), cordoned=False, state="READY", **pools):
+        cards = [
+            worker_pb2.Accelerator(uuid=f"{name}/{i}", kind=worker_pb2.ACCELERATOR_KIND_CUDA)
+            for i in range(len(gpus))
+        ]
+        engine = worker_pb2.InstalledEngine(
+            kind=engine_pb2.ENGINE_KIND_LLAMA_CPP, accelerator_kinds=[worker_pb2.ACCELERATOR_KIND_CUDA]
+        )
+        return self.put(
+            "workers",
+            worker_pb2.Worker(
+                name=name,
+                state=worker_pb2.WorkerState.Value(f"WORKER_STATE_{state}"),
+                cordoned=cordoned,
+                facts=worker_pb2.NodeFacts(
+                    operating_system=worker_pb2.OPERATING_SYSTEM_LINUX,
+                    cpu_architecture=worker_pb2.CPU_ARCHITECTURE_X86_64,
+                    accelerators=cards,
+                    engines=[engine],
+                ),
+                ram=worker_pb2.MemoryPool(pool="ram", total_bytes=ram, **pools),
+                accelerator_memory=[
+                    worker_pb2.MemoryPool(pool=card.uuid, total_bytes=size)
+                    for card, size in zip(cards, gpus, strict=True)
+                ],
+            ),
+        )
+
+    def model(self, name="models/m", *, artifact="artifacts/a", facts=None, **fields):
+        """A resolved model and its artifact."""
+        if artifact:
+            gguf = model_facts_pb2.GgufFacts(
+                block_count=2, block_bytes=[GIB, GIB], embedding_length=64, context_length=512
+            )
+            facts = facts or model_facts_pb2.ModelFacts(gguf=gguf)
+            self.put("artifacts", artifact_pb2.Artifact(name=artifact, facts=facts))
+        resolution = model_pb2.ModelResolution(artifact=artifact)
+        return self.put("models", model_pb2.Model(name=name, resolution=resolution, **fields))
+
+    def instance(self, number=0, *, model="models/m", state="PENDING", uid="", **fields):
+        return self.put(
+            "instances",
+            instance_pb2.Instance(
+                name=f"{model}/instances/{number}",
+                uid=uid or f"uid-{number}",
+                state=instance_pb2.InstanceState.Value(f"INSTANCE_STATE_{state}"),
+                **fields,
+            ),
+        )
+
+    def copy(self, worker="workers/w", *, artifact="artifacts/a", state="READY"):
+        name = f"{artifact}/copies/{worker.removeprefix('workers/')}"
+        return self.put(
+            "copies",
+            artifact_pb2.ArtifactCopy(
+                name=name,
+                artifact=artifact,
+                worker=worker,
+                state=artifact_pb2.CopyState.Value(f"COPY_STATE_{state}"),
+            ),
+        )
+
+
+@pytest.fixture
+def records():
+    return Registry()
