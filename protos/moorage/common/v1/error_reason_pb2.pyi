@@ -60,57 +60,55 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The artifact is not ready on the worker."""
     ERROR_REASON_REVISION_COMPACTED: _ErrorReason.ValueType  # 18
     """Events after this revision are no longer kept: list again, then watch from there."""
-    ERROR_REASON_WATCHER_TOO_SLOW: _ErrorReason.ValueType  # 19
-    """The watcher fell too far behind: watch again from the last revision seen."""
-    ERROR_REASON_SOURCE_INVALID: _ErrorReason.ValueType  # 20
+    ERROR_REASON_SOURCE_INVALID: _ErrorReason.ValueType  # 19
     """The source is not written in a form that is understood, or names no single model."""
-    ERROR_REASON_SOURCE_NOT_FOUND: _ErrorReason.ValueType  # 21
+    ERROR_REASON_SOURCE_NOT_FOUND: _ErrorReason.ValueType  # 20
     """The source, its revision or its file does not exist."""
-    ERROR_REASON_SOURCE_DENIED: _ErrorReason.ValueType  # 22
+    ERROR_REASON_SOURCE_DENIED: _ErrorReason.ValueType  # 21
     """The source wants a token, or the one configured may not read it."""
-    ERROR_REASON_SOURCE_UNAVAILABLE: _ErrorReason.ValueType  # 23
+    ERROR_REASON_SOURCE_UNAVAILABLE: _ErrorReason.ValueType  # 22
     """The source did not answer properly: it is tried again."""
-    ERROR_REASON_SOURCE_CHANGED: _ErrorReason.ValueType  # 24
+    ERROR_REASON_SOURCE_CHANGED: _ErrorReason.ValueType  # 23
     """The source now serves other content than was resolved."""
-    ERROR_REASON_MODEL_FILE_INVALID: _ErrorReason.ValueType  # 25
+    ERROR_REASON_MODEL_FILE_INVALID: _ErrorReason.ValueType  # 24
     """The file is not a readable model file."""
-    ERROR_REASON_ARCHITECTURE_UNSUPPORTED: _ErrorReason.ValueType  # 26
+    ERROR_REASON_ARCHITECTURE_UNSUPPORTED: _ErrorReason.ValueType  # 25
     """The engine does not know the model's architecture."""
-    ERROR_REASON_DIGEST_MISMATCH: _ErrorReason.ValueType  # 27
+    ERROR_REASON_DIGEST_MISMATCH: _ErrorReason.ValueType  # 26
     """The bytes are not those that the digest promises."""
-    ERROR_REASON_BLOB_NOT_FOUND: _ErrorReason.ValueType  # 28
+    ERROR_REASON_BLOB_NOT_FOUND: _ErrorReason.ValueType  # 27
     """The server does not hold this blob."""
-    ERROR_REASON_DISK_FULL: _ErrorReason.ValueType  # 29
+    ERROR_REASON_DISK_FULL: _ErrorReason.ValueType  # 28
     """The disk has too little room."""
-    ERROR_REASON_ENGINE_NOT_INSTALLED: _ErrorReason.ValueType  # 30
+    ERROR_REASON_ENGINE_NOT_INSTALLED: _ErrorReason.ValueType  # 29
     """The engine is not installed on the worker."""
-    ERROR_REASON_ENGINE_EXITED: _ErrorReason.ValueType  # 31
+    ERROR_REASON_ENGINE_EXITED: _ErrorReason.ValueType  # 30
     """The engine's process ended by itself."""
-    ERROR_REASON_ENGINE_START_TIMEOUT: _ErrorReason.ValueType  # 32
+    ERROR_REASON_ENGINE_START_TIMEOUT: _ErrorReason.ValueType  # 31
     """The engine did not become healthy in time."""
-    ERROR_REASON_ENGINE_UNHEALTHY: _ErrorReason.ValueType  # 33
+    ERROR_REASON_ENGINE_UNHEALTHY: _ErrorReason.ValueType  # 32
     """The engine stopped answering."""
-    ERROR_REASON_SERVER_BUSY: _ErrorReason.ValueType  # 34
+    ERROR_REASON_SERVER_BUSY: _ErrorReason.ValueType  # 33
     """The server has as many calls as it takes: retry after the delay given."""
-    ERROR_REASON_SERVER_DRAINING: _ErrorReason.ValueType  # 35
+    ERROR_REASON_SERVER_DRAINING: _ErrorReason.ValueType  # 34
     """The server is going away: call again, another or the next one answers."""
-    ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 36
+    ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 35
     """A service cannot be reached."""
-    ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 37
+    ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 36
     """The registry cannot reach its database."""
-    ERROR_REASON_METHOD_UNKNOWN: _ErrorReason.ValueType  # 38
+    ERROR_REASON_METHOD_UNKNOWN: _ErrorReason.ValueType  # 37
     """The server has no such method."""
-    ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 39
+    ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 38
     """The call took longer than its deadline."""
-    ERROR_REASON_CALL_CANCELLED: _ErrorReason.ValueType  # 40
+    ERROR_REASON_CALL_CANCELLED: _ErrorReason.ValueType  # 39
     """The caller ended the call."""
-    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 41
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 40
     """The caller may not do this."""
-    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 42
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 41
     """The caller is not known."""
-    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 43
+    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 42
     """A defect of the server: its log has the trace id."""
-    ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 44
+    ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 43
     """The message is larger than the server or the client takes."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -156,56 +154,54 @@ ERROR_REASON_ARTIFACT_NOT_READY: ErrorReason.ValueType  # 17
 """The artifact is not ready on the worker."""
 ERROR_REASON_REVISION_COMPACTED: ErrorReason.ValueType  # 18
 """Events after this revision are no longer kept: list again, then watch from there."""
-ERROR_REASON_WATCHER_TOO_SLOW: ErrorReason.ValueType  # 19
-"""The watcher fell too far behind: watch again from the last revision seen."""
-ERROR_REASON_SOURCE_INVALID: ErrorReason.ValueType  # 20
+ERROR_REASON_SOURCE_INVALID: ErrorReason.ValueType  # 19
 """The source is not written in a form that is understood, or names no single model."""
-ERROR_REASON_SOURCE_NOT_FOUND: ErrorReason.ValueType  # 21
+ERROR_REASON_SOURCE_NOT_FOUND: ErrorReason.ValueType  # 20
 """The source, its revision or its file does not exist."""
-ERROR_REASON_SOURCE_DENIED: ErrorReason.ValueType  # 22
+ERROR_REASON_SOURCE_DENIED: ErrorReason.ValueType  # 21
 """The source wants a token, or the one configured may not read it."""
-ERROR_REASON_SOURCE_UNAVAILABLE: ErrorReason.ValueType  # 23
+ERROR_REASON_SOURCE_UNAVAILABLE: ErrorReason.ValueType  # 22
 """The source did not answer properly: it is tried again."""
-ERROR_REASON_SOURCE_CHANGED: ErrorReason.ValueType  # 24
+ERROR_REASON_SOURCE_CHANGED: ErrorReason.ValueType  # 23
 """The source now serves other content than was resolved."""
-ERROR_REASON_MODEL_FILE_INVALID: ErrorReason.ValueType  # 25
+ERROR_REASON_MODEL_FILE_INVALID: ErrorReason.ValueType  # 24
 """The file is not a readable model file."""
-ERROR_REASON_ARCHITECTURE_UNSUPPORTED: ErrorReason.ValueType  # 26
+ERROR_REASON_ARCHITECTURE_UNSUPPORTED: ErrorReason.ValueType  # 25
 """The engine does not know the model's architecture."""
-ERROR_REASON_DIGEST_MISMATCH: ErrorReason.ValueType  # 27
+ERROR_REASON_DIGEST_MISMATCH: ErrorReason.ValueType  # 26
 """The bytes are not those that the digest promises."""
-ERROR_REASON_BLOB_NOT_FOUND: ErrorReason.ValueType  # 28
+ERROR_REASON_BLOB_NOT_FOUND: ErrorReason.ValueType  # 27
 """The server does not hold this blob."""
-ERROR_REASON_DISK_FULL: ErrorReason.ValueType  # 29
+ERROR_REASON_DISK_FULL: ErrorReason.ValueType  # 28
 """The disk has too little room."""
-ERROR_REASON_ENGINE_NOT_INSTALLED: ErrorReason.ValueType  # 30
+ERROR_REASON_ENGINE_NOT_INSTALLED: ErrorReason.ValueType  # 29
 """The engine is not installed on the worker."""
-ERROR_REASON_ENGINE_EXITED: ErrorReason.ValueType  # 31
+ERROR_REASON_ENGINE_EXITED: ErrorReason.ValueType  # 30
 """The engine's process ended by itself."""
-ERROR_REASON_ENGINE_START_TIMEOUT: ErrorReason.ValueType  # 32
+ERROR_REASON_ENGINE_START_TIMEOUT: ErrorReason.ValueType  # 31
 """The engine did not become healthy in time."""
-ERROR_REASON_ENGINE_UNHEALTHY: ErrorReason.ValueType  # 33
+ERROR_REASON_ENGINE_UNHEALTHY: ErrorReason.ValueType  # 32
 """The engine stopped answering."""
-ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 34
+ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 33
 """The server has as many calls as it takes: retry after the delay given."""
-ERROR_REASON_SERVER_DRAINING: ErrorReason.ValueType  # 35
+ERROR_REASON_SERVER_DRAINING: ErrorReason.ValueType  # 34
 """The server is going away: call again, another or the next one answers."""
-ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 36
+ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 35
 """A service cannot be reached."""
-ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 37
+ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 36
 """The registry cannot reach its database."""
-ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 38
+ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 37
 """The server has no such method."""
-ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 39
+ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 38
 """The call took longer than its deadline."""
-ERROR_REASON_CALL_CANCELLED: ErrorReason.ValueType  # 40
+ERROR_REASON_CALL_CANCELLED: ErrorReason.ValueType  # 39
 """The caller ended the call."""
-ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 41
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 40
 """The caller may not do this."""
-ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 42
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 41
 """The caller is not known."""
-ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 43
+ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 42
 """A defect of the server: its log has the trace id."""
-ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 44
+ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 43
 """The message is larger than the server or the client takes."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

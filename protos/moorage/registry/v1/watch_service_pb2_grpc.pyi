@@ -20,7 +20,8 @@ class WatchServiceStub:
     """Streams changes as they are committed, from a revision on or from the present. A stream that broke is
     taken up again with the last revision seen: nothing is lost or repeated.
     OUT_OF_RANGE (REVISION_COMPACTED): too old, or never was; watch with initial_state.
-    UNAVAILABLE (SERVER_DRAINING) or RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW): watch again from the last revision seen.
+    UNAVAILABLE (SERVER_DRAINING): watch again from the last revision seen. A slow watcher is never cut off while what
+    it has yet to read is kept.
     """
 
 class WatchServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -35,7 +36,8 @@ class WatchServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams changes as they are committed, from a revision on or from the present. A stream that broke is
         taken up again with the last revision seen: nothing is lost or repeated.
         OUT_OF_RANGE (REVISION_COMPACTED): too old, or never was; watch with initial_state.
-        UNAVAILABLE (SERVER_DRAINING) or RESOURCE_EXHAUSTED (WATCHER_TOO_SLOW): watch again from the last revision seen.
+        UNAVAILABLE (SERVER_DRAINING): watch again from the last revision seen. A slow watcher is never cut off while what
+        it has yet to read is kept.
         """
 
 def add_WatchServiceServicer_to_server(servicer: WatchServiceServicer, server: _aio.Server) -> None: ...

@@ -6,11 +6,10 @@ only keeps replicas from contending; what keeps the order right is in `store.eve
 
 import asyncio
 
-import asyncpg
-
 from moorage_common.runtime.logs import get_logger
 from moorage_registry.store import events
 from moorage_registry.store.database import Database
+from moorage_registry.store.session import Session, open_session
 
 log = get_logger(__name__)
 
@@ -32,17 +31,14 @@ class Sequencer:
 
     async def run(self) -> None:
         """Leads or follows until the session breaks; its supervisor runs it again."""
-        session = await asyncpg.connect(self._url, timeout=5)
-        try:
-            while not await session.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK):
+        async with open_session(self._url) as session:
+            while not await session.try_lock(_LEADER_LOCK):
                 await self._follow(session)
             log.info("leading the sequence of changes")
             await self._lead(session)
-        finally:
-            session.terminate()
 
-    async def _lead(self, session: asyncpg.Connection) -> None:
-        await session.add_listener(events.CHANNEL_OUTBOX, self._wake)
+    async def _lead(self, session: Session) -> None:
+        await session.listen(events.CHANNEL_OUTBOX, self._database.committed.set)
         while True:
             self._database.committed.clear()
             async with self._database.engine.connect() as connection:
@@ -50,12 +46,12 @@ class Sequencer:
                 await connection.commit()
             if count < _BATCH and not await self._wait():
                 # The session is the leadership: a leader whose session is gone must not go on as one.
-                await session.execute("SELECT 1")
+                await session.ping()
 
-    async def _follow(self, session: asyncpg.Connection) -> None:
+    async def _follow(self, session: Session) -> None:
         if await self._wait():
             self._database.committed.clear()
-            await session.execute(f"NOTIFY {events.CHANNEL_OUTBOX}")
+            await session.notify(events.CHANNEL_OUTBOX)
             await asyncio.sleep(_COALESCE_S)
 
     async def _wait(self) -> bool:
@@ -65,6 +61,3 @@ class Sequencer:
         except TimeoutError:
             return False
         return True
-
-    def _wake(self, *_: object) -> None:
-        self._database.committed.set()

@@ -9,12 +9,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from itertools import islice
 
-import asyncpg
-
 from moorage_common.core.errors import ErrorReason, OutOfRange
 from moorage_registry.store import events
 from moorage_registry.store.database import Database
 from moorage_registry.store.events import StoredEvent
+from moorage_registry.store.session import open_session
 
 _BATCH = 1000
 _FALLBACK_S = 1.0
@@ -45,9 +44,8 @@ class EventTail:
 
     async def run(self) -> None:
         """Reads new events until the session breaks; its supervisor runs it again."""
-        session = await asyncpg.connect(self._url, timeout=5)
-        try:
-            await session.add_listener(events.CHANNEL_EVENTS, lambda *_: self._notified.set())
+        async with open_session(self._url) as session:
+            await session.listen(events.CHANNEL_EVENTS, self._notified.set)
             while True:
                 self._notified.clear()
                 await self._read_new()
@@ -55,9 +53,7 @@ class EventTail:
                     async with asyncio.timeout(_FALLBACK_S):
                         await self._notified.wait()
                 except TimeoutError:
-                    await session.execute("SELECT 1")
-        finally:
-            session.terminate()
+                    await session.ping()
 
     async def follow(self, after: int) -> AsyncIterator[Sequence[StoredEvent]]:
         """Yields every event after a revision, in order, in batches, for ever.
