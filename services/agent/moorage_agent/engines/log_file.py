@@ -104,10 +104,10 @@ class LogFile:
             position = start
         return first
 
-    def tail(self, limit_bytes: int) -> str:
-        """Returns the last bytes as text."""
+    def tail(self, limit_bytes: int, *, since: int = 0) -> str:
+        """Returns the last bytes as text; nothing from before an offset."""
         end = self.end
-        return self._range(max(0, end - limit_bytes), end).decode(errors="replace")
+        return self._range(max(since, end - limit_bytes), end).decode(errors="replace")
 
     def _range(self, start: int, end: int) -> bytes:
         parts = []

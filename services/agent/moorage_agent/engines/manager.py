@@ -74,6 +74,8 @@ class _Entry:
     status: EngineStatus
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     run: SupervisedTask | None = None
+    log_since: int = 0
+    """Where in the log the process's own lines begin. Not known of an adopted one."""
     answered_at: float | None = None
 
 
@@ -222,6 +224,7 @@ class EngineManager:
             host=self._settings.host,
         )
         command = engine.command(launch)
+        entry.log_since = self._log(directory).end
         process = await asyncio.to_thread(
             EngineProcess.spawn,
             command.arguments,
@@ -247,6 +250,7 @@ class EngineManager:
             directory=directory,
             alias=status.spec.alias,
             log=self._log(directory),
+            log_since=entry.log_since,
             times=self._settings.times,
             clock=self._clock,
             on_answer=lambda url: self._answered(entry, url),

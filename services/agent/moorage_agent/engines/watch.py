@@ -47,6 +47,7 @@ class EngineWatch:
         directory: Path,
         alias: str,
         log: LogFile,
+        log_since: int,
         times: WatchTimes,
         clock: Clock,
         on_answer: Callable[[str], None],
@@ -59,6 +60,7 @@ class EngineWatch:
             directory: The engine's own directory.
             alias: The model's name in the engine's API.
             log: What the engine prints.
+            log_since: Offset in the log where what this process printed begins.
             times: How patient to be.
             clock: To measure patience with.
             on_answer: Called once, with the base URL, when the engine has answered for the first time.
@@ -68,6 +70,7 @@ class EngineWatch:
         self._directory = directory
         self._alias = alias
         self._log = log
+        self._log_since = log_since
         self._times = times
         self._clock = clock
         self._on_answer = on_answer
@@ -167,7 +170,7 @@ class EngineWatch:
         return _fault(ErrorReason.ENGINE_EXITED, f"the engine {end}{_after_colon(reason)}")
 
     async def _reason(self) -> str:
-        log = await asyncio.to_thread(self._log.tail, _TAIL_BYTES)
+        log = await asyncio.to_thread(self._log.tail, _TAIL_BYTES, since=self._log_since)
         # The mesh's users need not learn where things lie on this node.
         return self._engine.explain(log).replace(f"{self._directory.parent.parent}/", "")
 
