@@ -180,7 +180,7 @@ class TestOutcomes:
         assert (proto.verdict, proto.workers_considered) == (placement_pb2.VERDICT_PLACED, 2)
         assert proto.reason_counts[0].reason == placement_pb2.PLACEMENT_REASON_WORKER_CORDONED
         assert [worker.worker for worker in proto.workers] == ["a", "b"]
-        assert [p.scorer for p in proto.workers[0].score_parts][0] == "fit"
+        assert proto.workers[0].score_parts[0].scorer == "fit"
         assert proto.workers[1].rejections[0].remedy == "uncordon b"
 
     def test_the_gist_survives_the_way_there_and_back(self, paper):
