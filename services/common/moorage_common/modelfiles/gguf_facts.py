@@ -88,6 +88,7 @@ def gguf_facts(headers: Sequence[GgufHeader]) -> GgufFacts:
     embedding = [tensor for tensor in tensors if tensor.name == "token_embd.weight"]
     weights = _Weights(keys.block_count, tensors)
     has_head = any(tensor.name == "output.weight" for tensor in tensors)
+    tied = bool(embedding) and not has_head and keys.architecture not in ENCODERS
     return GgufFacts(
         architecture=keys.architecture,
         model_name=keys.text("general.name"),
@@ -112,10 +113,11 @@ def gguf_facts(headers: Sequence[GgufHeader]) -> GgufFacts:
         block_bytes=tuple(weights.blocks),
         block_repack_bytes=tuple(weights.block_repacks),
         output_bytes=weights.output,
-        output_repack_bytes=weights.output_repack,
+        # As the output head a tied embedding is repacked, too; as the embedding it never is.
+        output_repack_bytes=weights.output_repack + (sum(map(_repacked_bytes, embedding)) if tied else 0),
         token_embedding_bytes=weights.token_embedding,
         other_bytes=weights.other,
-        tied_embedding=bool(embedding) and not has_head and keys.architecture not in ENCODERS,
+        tied_embedding=tied,
         total_tensor_bytes=sum(tensor.size_bytes for tensor in tensors),
     )
 
@@ -186,7 +188,7 @@ class _Weights:
             self._add(tensor)
 
     def _add(self, tensor: TensorInfo) -> None:
-        repacked = tensor.size_bytes if _is_repacked(tensor) else 0
+        repacked = _repacked_bytes(tensor)
         block = _BLOCK_TENSOR.match(tensor.name)
         if block and int(block[1]) < len(self.blocks):
             self.blocks[int(block[1])] += tensor.size_bytes
@@ -200,5 +202,6 @@ class _Weights:
             self.other += tensor.size_bytes
 
 
-def _is_repacked(tensor: TensorInfo) -> bool:
-    return len(tensor.shape) > 1 and tensor.type.name in CPU_REPACKED_TYPES
+def _repacked_bytes(tensor: TensorInfo) -> int:
+    matrix = len(tensor.shape) > 1
+    return tensor.size_bytes if matrix and tensor.type.name in CPU_REPACKED_TYPES else 0
