@@ -31,7 +31,7 @@ class Sampling:
 
 
 async def stream_answer(endpoint: str, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[str]:
-    """Yields an answer piece by piece.
+    """Yields an answer piece by piece, without the blank that many tokenizers begin it with.
 
     Args:
         endpoint: Of an instance, e.g. "http://127.0.0.1:41234/v1".
@@ -54,9 +54,11 @@ async def stream_answer(endpoint: str, messages: Sequence[Message], sampling: Sa
                     f"the engine refused: {_refusal(await response.text())}",
                     reason=ErrorReason.ENGINE_UNHEALTHY,
                 )
+            begun = False
             async for line in response.content:
-                piece = piece_of(line)
+                piece = piece_of(line) if begun else piece_of(line).lstrip()
                 if piece:
+                    begun = True
                     yield piece
     except (aiohttp.ClientError, TimeoutError) as error:
         raise Unavailable(

@@ -71,6 +71,7 @@ RESOLVED = Model(
 def artifact(state: PullState.ValueType, *, done_bytes: int = 0, bytes_per_second: int = 0) -> Artifact:
     return Artifact(
         name="artifacts/a",
+        revision="0123456789abcdef",
         files=[ArtifactFile(path="m.gguf")],
         size_bytes=1000,
         facts=ModelFacts(gguf=GgufFacts(architecture="llama", block_count=4, quantization="F32")),
@@ -140,7 +141,7 @@ def test_bytes_on_their_way_are_transfers() -> None:
             copy(CopyState.COPY_STATE_FETCHING, worker="workers/other"),
         ],
     )
-    assert told(shown) == ["resolved: 1 file, 0.98 KiB, llama with 4 layers, F32"]
+    assert told(shown) == ["resolved: artifacts/a, 0.98 KiB, revision 0123456789ab"]
     assert shown.transfers == (
         Transfer("from its source", 600, 1000, 50),
         Transfer("onto workers/w", 300, 1000, 0),

@@ -86,7 +86,7 @@ async def _demonstrate(mesh: Mesh, wishes: Wishes, data_dir: Path, console: Cons
     where = "" if data_dir == DEFAULT_HOME else f" --data-dir {data_dir}"
     console.print("\nThings to try\n", style="bold")
     for hint in things_to_try(mesh.addresses, instance=instance.name, moor_options=where):
-        console.print(f"  {hint}", markup=False, soft_wrap=True)
+        console.print(f"  {hint}" if hint else "", markup=False, soft_wrap=True)
     return 0
 
 

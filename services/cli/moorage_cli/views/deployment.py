@@ -11,7 +11,7 @@ from moorage.common.v1.placement_pb2 import Explanation, Verdict
 from moorage.registry.v1.artifact_pb2 import Artifact, ArtifactCopy, CopyState, PullState
 from moorage.registry.v1.instance_pb2 import Instance, InstanceState
 from moorage.registry.v1.model_pb2 import Model, ResolutionState
-from moorage_cli.views.facts import describe_artifact
+from moorage_cli.views.facts import describe_pin
 from moorage_cli.views.milestones import Mark, Milestone, Outcome, OutcomeKind, Transfer
 from moorage_cli.views.words import short, size
 from moorage_common.core.errors import ErrorReason, FailedPrecondition, NotFound
@@ -80,7 +80,7 @@ def _source_milestones(
         told.append(Milestone(Mark.TROUBLE, "source", f"{resolution.error.message} (tried again)"))
     if artifact is None:
         return told
-    told.append(Milestone(Mark.DONE, "resolved", describe_artifact(artifact)))
+    told.append(Milestone(Mark.DONE, "resolved", describe_pin(artifact)))
     if artifact.pull.state != PullState.PULL_STATE_FAILED and artifact.pull.error.message:
         told.append(Milestone(Mark.TROUBLE, "pull", f"{artifact.pull.error.message} (tried again)"))
     for copy in copies:

@@ -16,6 +16,12 @@ def describe_artifact(artifact: Artifact) -> str:
     return ", ".join(parts)
 
 
+def describe_pin(artifact: Artifact) -> str:
+    """Returns e.g. "artifacts/3f2a, 766 KiB, revision 0123456789ab": what a source was pinned to."""
+    revision = f", revision {artifact.revision[:12]}" if artifact.revision else ""
+    return f"{artifact.name}, {size(artifact.size_bytes)}{revision}"
+
+
 def describe_memory(pool: MemoryPool) -> str:
     """Returns e.g. "1.20 GiB of 23.4 GiB": what a new claim can have, of all there is."""
     return f"{size(pool.available_bytes)} of {size(pool.total_bytes)}"

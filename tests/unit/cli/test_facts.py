@@ -1,0 +1,17 @@
+from moorage.common.v1.model_facts_pb2 import GgufFacts, ModelFacts
+from moorage.registry.v1.artifact_pb2 import Artifact, ArtifactFile
+from moorage_cli.views.facts import describe_artifact, describe_pin
+
+
+def test_an_artifact_in_a_line() -> None:
+    artifact = Artifact(
+        name="artifacts/a",
+        files=[ArtifactFile(path="1.gguf"), ArtifactFile(path="2.gguf")],
+        size_bytes=2048,
+        facts=ModelFacts(gguf=GgufFacts(architecture="llama", block_count=4, quantization="Q4_K")),
+    )
+    assert describe_artifact(artifact) == "2 files, 2.00 KiB, llama with 4 layers, Q4_K"
+    assert describe_artifact(Artifact(size_bytes=1)) == "0 files, 1 B"
+    assert describe_pin(artifact) == "artifacts/a, 2.00 KiB"
+    artifact.revision = "0123456789abcdef"
+    assert describe_pin(artifact) == "artifacts/a, 2.00 KiB, revision 0123456789ab"
