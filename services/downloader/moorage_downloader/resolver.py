@@ -23,28 +23,30 @@ class Resolver:
 
     Args:
         sources: Where to look.
-        timeout_s: Seconds for one source, its headers included.
     """
 
-    def __init__(self, sources: SourceCatalog, *, timeout_s: float = 60.0) -> None:
+    def __init__(self, sources: SourceCatalog) -> None:
         self._sources = sources
-        self._timeout_s = timeout_s
 
-    async def resolve(self, source: str) -> Resolution:
+    async def resolve(self, source: str, *, timeout_s: float = 60.0) -> Resolution:
         """Pins a source to an artifact and reads the headers of its files.
+
+        Args:
+            source: As a user wrote it.
+            timeout_s: Seconds for all of it.
 
         Raises:
             MoorageError: As in `moorage_downloader.sources.contract`; and FailedPrecondition with
                 MODEL_FILE_INVALID or ARCHITECTURE_UNSUPPORTED, with what was read.
         """
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 artifact = await self._sources.resolve(source)
                 readers = [_FileRanges(self._sources, artifact, file) for file in artifact.files]
                 return Resolution(artifact, await read_gguf_ranges(readers))
         except TimeoutError as error:
             raise DeadlineExceeded(
-                f"source {source[:200]!r}: resolving it took longer than {self._timeout_s:g} s",
+                f"source {source[:200]!r}: resolving it took longer than {timeout_s:g} s",
                 reason=ErrorReason.SOURCE_UNAVAILABLE,
                 metadata={"source": source[:200]},
             ) from error

@@ -72,4 +72,4 @@ async def test_the_time_is_bounded(hub, sources, add_file, tiny_model):
     add_file("m.gguf", tiny_model)
     hub.faults.stalls, hub.faults.stall_after_bytes = 1, 100
     with pytest.raises(MoorageError, match=r"longer than 0\.2 s"):
-        await Resolver(sources, timeout_s=0.2).resolve("hf:org/model")
+        await Resolver(sources).resolve("hf:org/model", timeout_s=0.2)

@@ -53,7 +53,7 @@ async def test_a_small_file_has_its_git_blob_id(sources, add_file, monkeypatch):
     add_file("m.gguf", b"hello\n")
     (file,) = (await sources.resolve("hf:org/model")).files
     assert (file.sha256, file.git_blob_id) == ("", "ce013625030ba8dba906f756967f9e9ca394464a")
-    assert file.digest_origin is DigestOrigin.UNSPECIFIED
+    assert file.digest_origin is None
 
 
 async def test_a_branch_and_shards(sources, add_file):

@@ -26,7 +26,7 @@ def test_the_id_depends_on_source_revision_and_files():
 
 
 def test_learning_a_digest_does_not_change_the_id():
-    unknown = replace(ARTIFACT, files=(replace(FILE, sha256="", digest_origin=DigestOrigin.UNSPECIFIED),))
+    unknown = replace(ARTIFACT, files=(replace(FILE, sha256="", digest_origin=None),))
     learnt = replace(ARTIFACT, files=(replace(FILE, digest_origin=DigestOrigin.FIRST_SIGHT),))
     assert unknown.id == learnt.id != ARTIFACT.id
 

@@ -9,9 +9,8 @@ from enum import StrEnum
 class DigestOrigin(StrEnum):
     """Where the SHA-256 of a file comes from. The proto enum has the same names."""
 
-    UNSPECIFIED = "UNSPECIFIED"
-    """It is not known yet."""
     SOURCE = "SOURCE"
+    """The source promised it."""
     GIT_BLOB = "GIT_BLOB"
     """Recorded when the content matched the git blob id that the source promised."""
     FIRST_SIGHT = "FIRST_SIGHT"
@@ -28,7 +27,8 @@ class ArtifactFile:
     """64 hexadecimal digits. Empty: not known before the file has been pulled."""
     git_blob_id: str = ""
     """40 hexadecimal digits. Empty: the source has none."""
-    digest_origin: DigestOrigin = DigestOrigin.UNSPECIFIED
+    digest_origin: DigestOrigin | None = None
+    """None: the SHA-256 is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

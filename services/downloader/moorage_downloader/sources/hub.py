@@ -127,7 +127,7 @@ def _file(ref: HubRef, sibling: RepoSibling) -> ArtifactFile:
         size_bytes=size,
         sha256=digest,
         git_blob_id=git_blob_id,
-        digest_origin=DigestOrigin.SOURCE if digest else DigestOrigin.UNSPECIFIED,
+        digest_origin=DigestOrigin.SOURCE if digest else None,
     )
 
 

@@ -1,0 +1,5 @@
+"""``python -m moorage_downloader``."""
+
+from moorage_downloader.main import main
+
+main()
