@@ -1,0 +1,336 @@
+"""Agents as real processes against a real registry; the test plays downloader and scheduler."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from agent_lab import end_engines
+from agent_mesh import TELEMETRY, WORKER, AgentProcess, BlobServer, PlayedMesh, eventually, serve_blobs
+from fleet_tools import Fleet
+
+from moorage.agent.v1 import agent_service_pb2 as agent_pb
+from moorage.registry.v1 import artifact_pb2, instance_pb2, worker_pb2
+from moorage_agent.engines.process import ProcessIdentity
+from moorage_common.core.errors import ErrorReason, NotFound
+from moorage_common.rpc.channels import ChannelConfig
+from moorage_common.rpc.clients import RegistryClient
+from moorage_common.rpc.status import from_status
+
+Ask = Callable[[str], Awaitable[str]]
+MIB = 2**20
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+async def blobs(tiny_model: Path) -> AsyncIterator[BlobServer]:
+    async with serve_blobs(tiny_model.read_bytes()) as server:
+        yield server
+
+
+@pytest.fixture
+def mesh(registry, blobs: BlobServer) -> PlayedMesh:
+    return PlayedMesh(Fleet(registry.client), blobs)
+
+
+StartAgent = Callable[..., AgentProcess]
+
+
+@pytest.fixture
+def start_agent(registry, tmp_path: Path):
+    """Starts agents on the test's data directory; none outlives the test, nor do their engines."""
+    data_dir = tmp_path / "agent"
+    started: list[AgentProcess] = []
+
+    def start(*arguments: str, **changes) -> AgentProcess:
+        values = {"registry": registry.address, "data_dir": data_dir, "port": free_port(), **changes}
+        started.append(AgentProcess.start(arguments=arguments, **values))
+        return started[-1]
+
+    yield start
+    for agent in started:
+        agent.kill()
+    end_engines(tmp_path)
+
+
+async def test_a_model_is_fetched_started_asked_and_stopped(
+    mesh: PlayedMesh, start_agent: StartAgent, ask: Ask
+) -> None:
+    agent = start_agent()
+    running = await mesh.deploy()
+    assert (await ask(running.endpoint)).startswith(" Ahoy!")
+    copy = await mesh.copy()
+    assert (copy.state, copy.done_bytes) == (artifact_pb2.COPY_STATE_READY, len(mesh.blobs.content))
+    assert mesh.blobs.reads == [0]
+    [engine] = await agent.engines()
+    assert engine.instance == running.name
+    assert (engine.state, engine.endpoint) == (agent_pb.ENGINE_STATE_RUNNING, running.endpoint)
+    assert ProcessIdentity.of(engine.pid) is not None
+    await mesh.fleet.stop()
+    await mesh.until_instance(instance_pb2.INSTANCE_STATE_STOPPED)
+    assert await agent.engines() == []
+    assert ProcessIdentity.of(engine.pid) is None
+    # Started again, it needs no byte: its artifact is there.
+    await mesh.fleet.start()
+    [instance] = await mesh.fleet.instances()
+    [result] = await mesh.fleet.nominate((instance, WORKER))
+    assert result.status.code == 0
+    await mesh.bind()
+    again = await mesh.until_instance(instance_pb2.INSTANCE_STATE_RUNNING)
+    assert await ask(again.endpoint)
+    assert mesh.blobs.reads == [0]
+
+
+async def test_what_an_agent_tells_of_its_node(mesh: PlayedMesh, start_agent: StartAgent) -> None:
+    agent = start_agent()
+    running = await mesh.deploy()
+    async with agent.client() as client:
+        node = await client.agent.GetNode(agent_pb.GetNodeRequest())
+        assert node.worker == f"workers/{WORKER}"
+        assert node.registered
+        assert node.facts == (await mesh.fleet.worker(WORKER)).facts
+        assert node.facts.agent_address == agent.address
+        assert [engine.version for engine in node.facts.engines] != [""]
+        assert "ram" in node.foreign_bytes
+        stored = await client.agent.GetStorage(agent_pb.GetStorageRequest())
+        assert [(item.artifact, item.ready) for item in stored.artifacts] == [
+            ("artifacts/tiny-artifact", True)
+        ]
+        assert stored.storage.artifact_bytes == len(mesh.blobs.content)
+        request = agent_pb.StreamEngineLogsRequest(instance=running.name, tail_lines=1000)
+        chunks = [chunk async for chunk in client.agent.StreamEngineLogs(request)]
+        assert b"model loaded" in b"".join(chunk.data for chunk in chunks)
+        resumed = agent_pb.StreamEngineLogsRequest(
+            instance=running.name, offset_bytes=chunks[-1].next_offset_bytes - 5
+        )
+        assert [len(chunk.data) async for chunk in client.agent.StreamEngineLogs(resumed)] == [5]
+        with pytest.raises(NotFound):
+            other = agent_pb.StreamEngineLogsRequest(instance="models/other/instances/x")
+            _ = [chunk async for chunk in client.agent.StreamEngineLogs(other)]
+
+
+async def test_the_worker_shows_what_was_measured(mesh: PlayedMesh, start_agent: StartAgent) -> None:
+    start_agent()
+    await mesh.until_ready()
+    worker = await eventually(lambda: mesh.fleet.worker(WORKER), lambda found: found.storage.free_bytes > 0)
+    assert 0 < worker.ram.foreign_bytes < worker.ram.total_bytes
+    assert worker.ram.reserved_bytes == 512 * MIB
+
+
+async def test_an_idle_agent_is_small(mesh: PlayedMesh, start_agent: StartAgent) -> None:
+    agent = start_agent()
+    await mesh.until_ready()
+    await agent.engines()
+    assert psutil.Process(agent.process.pid).memory_info().rss < 100 * MIB
+
+
+async def test_a_killed_engine_is_started_again(mesh: PlayedMesh, start_agent: StartAgent, ask: Ask) -> None:
+    agent = start_agent()
+    first = await mesh.deploy()
+    [engine] = await agent.engines()
+    os.kill(engine.pid, signal.SIGKILL)
+    second = await mesh.until_instance(
+        instance_pb2.INSTANCE_STATE_RUNNING, lambda found: found.restart_count == 1
+    )
+    assert second.endpoint != first.endpoint
+    assert await ask(second.endpoint)
+
+
+async def test_a_model_that_does_not_load_is_an_error_with_its_reason(
+    mesh: PlayedMesh, start_agent: StartAgent
+) -> None:
+    start_agent()
+    mesh.blobs.content = b"not a model"
+    await mesh.nominate()
+    await mesh.pull()
+    await mesh.bind()
+    failed = await mesh.until_instance(instance_pb2.INSTANCE_STATE_ERROR)
+    error = from_status(failed.error)
+    assert error.reason is ErrorReason.ENGINE_EXITED
+    assert "invalid magic" in error.message
+
+
+async def test_engines_survive_a_killed_agent_and_are_adopted(
+    mesh: PlayedMesh, start_agent: StartAgent, ask: Ask
+) -> None:
+    first = start_agent()
+    before = await mesh.deploy()
+    [engine] = await first.engines()
+    first.kill()
+    assert await ask(before.endpoint)
+    second = start_agent()
+    adopted = await eventually(
+        second.engines, lambda found: [e.state for e in found] == [agent_pb.ENGINE_STATE_RUNNING]
+    )
+    assert [(e.pid, e.restart_count) for e in adopted] == [(engine.pid, 0)]
+    after = await mesh.until_instance(instance_pb2.INSTANCE_STATE_RUNNING)
+    assert (after.endpoint, after.restart_count) == (before.endpoint, 0)
+    await mesh.fleet.stop()
+    await mesh.until_instance(instance_pb2.INSTANCE_STATE_STOPPED)
+    assert ProcessIdentity.of(engine.pid) is None
+
+
+async def test_engines_run_on_when_an_agent_is_told_to_stop(
+    mesh: PlayedMesh, start_agent: StartAgent, ask: Ask
+) -> None:
+    agent = start_agent()
+    running = await mesh.deploy()
+    assert await agent.stop() == 0
+    assert await ask(running.endpoint)
+
+
+async def test_engines_stop_with_an_agent_that_was_asked_for_that(
+    mesh: PlayedMesh, start_agent: StartAgent
+) -> None:
+    agent = start_agent("--stop-engines-on-exit")
+    await mesh.deploy()
+    [engine] = await agent.engines()
+    assert await agent.stop() == 0
+    assert ProcessIdentity.of(engine.pid) is None
+    # Nothing of it is forgotten: the next agent starts it again.
+    start_agent()
+    await mesh.until_instance(instance_pb2.INSTANCE_STATE_STARTING)
+    await mesh.until_instance(instance_pb2.INSTANCE_STATE_RUNNING)
+
+
+async def test_bytes_that_arrived_before_a_kill_are_not_fetched_again(
+    mesh: PlayedMesh, start_agent: StartAgent, tiny_model: Path
+) -> None:
+    first = start_agent()
+    await mesh.nominate()
+    first.kill()
+    partial = first.output.parent / "agent" / "partial" / mesh.digest
+    partial.write_bytes(mesh.blobs.content[:100_000])
+    start_agent()
+    await mesh.pull()
+    await mesh.until_instance(instance_pb2.INSTANCE_STATE_FETCHED)
+    assert mesh.blobs.reads == [100_000]
+
+
+async def test_wrong_bytes_are_fetched_again(mesh: PlayedMesh, start_agent: StartAgent) -> None:
+    agent = start_agent()
+    mesh.blobs.flips = 1
+    await mesh.nominate()
+    await mesh.pull()
+    failed = await eventually(mesh.copy, lambda found: found.state == artifact_pb2.COPY_STATE_FAILED)
+    assert from_status(failed.error).reason is ErrorReason.DIGEST_MISMATCH
+    await mesh.until_instance(instance_pb2.INSTANCE_STATE_FETCHED)
+    assert mesh.blobs.reads == [0, 0]
+    quarantine = agent.output.parent / "agent" / "quarantine"
+    assert len(list(quarantine.iterdir())) == 1
+
+
+async def test_a_blob_that_is_gone_is_pulled_again(mesh: PlayedMesh, start_agent: StartAgent) -> None:
+    start_agent()
+    await mesh.nominate()
+    [lease] = await mesh.fleet.lease_pulls(address=mesh.blobs.address)
+    mesh.blobs.gone = True
+    await mesh.fleet.finish_pull(lease)
+
+    async def pull_state() -> int:
+        return (await mesh.fleet.get_artifact("artifacts/tiny-artifact")).pull.state
+
+    await eventually(pull_state, lambda found: found == artifact_pb2.PULL_STATE_QUEUED)
+    mesh.blobs.gone = False
+    await mesh.pull()
+    await mesh.until_instance(instance_pb2.INSTANCE_STATE_FETCHED)
+
+
+async def test_another_node_with_the_same_name_is_refused(
+    mesh: PlayedMesh, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    start_agent()
+    await mesh.until_ready()
+    second = start_agent(data_dir=tmp_path / "other")
+    assert await second.wait() == 1
+    assert "another node is registered as workers/node-a" in second.said()
+    assert "Traceback" not in second.said()
+
+
+async def test_a_second_agent_on_the_same_directory_is_refused(
+    mesh: PlayedMesh, start_agent: StartAgent
+) -> None:
+    first = start_agent()
+    await mesh.until_ready()
+    second = start_agent()
+    assert await second.wait() == 1
+    assert f"another agent (process {first.process.pid}) uses the data directory" in second.said()
+
+
+async def test_a_taken_port_is_said(start_agent: StartAgent) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        agent = start_agent(port=taken.getsockname()[1])
+        assert await agent.wait() == 1
+    assert "cannot listen on" in agent.said()
+
+
+async def test_an_agent_waits_for_its_registry(start_agent: StartAgent) -> None:
+    agent = start_agent(registry=f"127.0.0.1:{free_port()}")
+    await eventually(lambda: asyncio.to_thread(agent.said), lambda said: "waiting for it" in said)
+    async with agent.client() as client:
+        assert not (await client.agent.GetNode(agent_pb.GetNodeRequest())).registered
+    assert await agent.stop() == 0
+
+
+async def test_engines_run_on_while_the_registry_is_away(
+    run_registry, start_agent: StartAgent, blobs: BlobServer, ask: Ask
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    agent = start_agent(registry=address)
+    config = ChannelConfig(target=address, wait_for_ready=True)
+    async with RegistryClient.connect(config, telemetry=TELEMETRY) as client:
+        mesh = PlayedMesh(Fleet(client), blobs)
+        async with run_registry(listen=address):
+            running = await mesh.deploy()
+        [engine] = await agent.engines()
+        os.kill(engine.pid, signal.SIGKILL)
+        [restarted] = await eventually(
+            agent.engines,
+            lambda found: [(e.state, e.restart_count) for e in found] == [(agent_pb.ENGINE_STATE_RUNNING, 1)],
+        )
+        assert await ask(restarted.endpoint)
+        async with run_registry(listen=address):
+            told = await mesh.until_instance(
+                instance_pb2.INSTANCE_STATE_RUNNING, lambda found: found.restart_count == 1
+            )
+    assert told.endpoint == restarted.endpoint != running.endpoint
+
+
+async def test_a_lease_that_was_replaced_is_obtained_again(mesh: PlayedMesh, start_agent: StartAgent) -> None:
+    start_agent()
+    running = await mesh.deploy()
+    node_id = (await mesh.fleet.worker(WORKER)).facts.node_id
+    await mesh.fleet.register(WORKER, node=node_id, gpus=0)
+    await eventually(
+        lambda: mesh.fleet.worker(WORKER),
+        lambda found: found.state == worker_pb2.WORKER_STATE_READY and found.facts.hostname != "",
+    )
+    after = await mesh.until_instance(instance_pb2.INSTANCE_STATE_RUNNING)
+    assert after.endpoint == running.endpoint
+
+
+async def test_a_model_that_is_deleted_leaves_no_engine(mesh: PlayedMesh, start_agent: StartAgent) -> None:
+    agent = start_agent()
+    await mesh.deploy()
+    await mesh.fleet.delete()
+
+    async def gone() -> bool:
+        with suppress(NotFound):
+            await mesh.model()
+            return False
+        return True
+
+    await eventually(gone, lambda found: found)
+    assert await agent.engines() == []
