@@ -51,7 +51,7 @@ def test_without_inspection_the_model_itself_says_what_is_wrong(mesh: MeshUnderT
         {"modelId": "note", "model": {"source": f"file:{path}"}},
     )
     assert "reason: MODEL_FILE_INVALID" in mesh.moor("start", "note", code=1).stderr
-    assert "FAILED" in mesh.moor("ps").stdout
+    assert "GGUF" in mesh.moor("ps").stdout
     mesh.moor("delete", "note")
 
 

@@ -44,9 +44,7 @@ def test_engines_outlive_their_agent_and_are_adopted(mesh: MeshUnderTest, tiny_f
     before = mesh.call("agent", "moorage.agent.v1.AgentService/ListEngines")["engines"]
     dead = mesh.kill("agent")
     mesh.eventually(lambda: mesh.pid("agent") != dead)
-    mesh.eventually(
-        lambda: mesh.buf("agent", "--list-services", f"http://{mesh.address('agent')}").returncode == 0
-    )
+    mesh.eventually(lambda: mesh.buf("agent", "--list-services").returncode == 0)
     mesh.eventually(lambda: mesh.is_running("adopted"))
     after = mesh.call("agent", "moorage.agent.v1.AgentService/ListEngines")["engines"]
     assert [(each["instance"], each["pid"]) for each in after] == [

@@ -1,11 +1,14 @@
 """The mesh as a client sees it who has an address, reflection, and no source: by `buf curl`."""
 
+import base64
 import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.json_format import MessageToDict
+from google.rpc import error_details_pb2
 from mesh_under_test import MeshUnderTest
 
 pytestmark = pytest.mark.e2e
@@ -15,10 +18,16 @@ INSTANCES = "moorage.registry.v1.InstanceService"
 
 
 def details(refusal: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """The details of an error, by type, as `buf curl` prints it."""
+    """The code of an error that `buf curl` prints, and its details by type."""
     assert refusal.returncode != 0, refusal.stdout
     error = json.loads(refusal.stderr[refusal.stderr.index("{") :])
-    return {"code": error["code"], **{each["type"]: each.get("debug", {}) for each in error["details"]}}
+    found: dict[str, Any] = {"code": error["code"]}
+    for each in error["details"]:
+        packed = each["value"] + "=" * (-len(each["value"]) % 4)
+        message = getattr(error_details_pb2, each["type"].removeprefix("google.rpc."))()
+        message.ParseFromString(base64.b64decode(packed))
+        found[each["type"]] = MessageToDict(message)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -42,15 +51,11 @@ def details(refusal: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 def test_every_server_lists_its_services_and_its_health(
     mesh: MeshUnderTest, server: str, services: set[str]
 ) -> None:
-    listed = set(mesh.buf(server, "--list-services", mesh_url(mesh, server)).stdout.split())
+    listed = set(mesh.buf(server, "--list-services").stdout.split())
     assert services | {"grpc.health.v1.Health"} <= listed
     for service in ("", *services):
         answer = mesh.call(server, "grpc.health.v1.Health/Check", {"service": service})
         assert answer == {"status": "SERVING"}
-
-
-def mesh_url(mesh: MeshUnderTest, server: str) -> str:
-    return f"http://{mesh.address(server)}"
 
 
 def test_a_model_from_creation_to_its_end(mesh: MeshUnderTest, tiny_file: Path) -> None:
@@ -83,7 +88,7 @@ def test_a_model_from_creation_to_its_end(mesh: MeshUnderTest, tiny_file: Path) 
             if instance["state"] == "INSTANCE_STATE_RUNNING":
                 break
     watch.terminate()
-    watch.wait()
+    watch.communicate()
     assert states[0] == "INSTANCE_STATE_PENDING"
     assert "INSTANCE_STATE_STARTING" in states
 
@@ -124,14 +129,16 @@ def test_every_violation_is_said_at_once(mesh: MeshUnderTest) -> None:
         },
     )
     said = details(refusal)
-    fields = {violation["field"] for violation in said["google.rpc.BadRequest"]["fieldViolations"]}
-    assert fields == {
+    violations = said["google.rpc.BadRequest"]["fieldViolations"]
+    told = " ".join(f"{each['field']}: {each['description']};" for each in violations)
+    for field in (
         "model_id",
         "model.source",
         "model.replicas",
         "model.engine",
         "model.llama_cpp.context_length",
-    }
+    ):
+        assert field in told
     assert said["google.rpc.ErrorInfo"]["reason"] == "INVALID_REQUEST"
     assert said["google.rpc.ErrorInfo"]["domain"] == "moorage"
 
@@ -145,7 +152,16 @@ def test_a_model_that_is_not_there(mesh: MeshUnderTest) -> None:
 
 def test_a_stale_etag_changes_nothing(mesh: MeshUnderTest, tiny_file: Path) -> None:
     stopped = {"source": f"file:{tiny_file}", "desiredState": "DESIRED_STATE_STOPPED"}
-    first = mesh.call("registry", f"{MODELS}/CreateModel", {"modelId": "etagged", "model": stopped})["model"]
+    mesh.call("registry", f"{MODELS}/CreateModel", {"modelId": "etagged", "model": stopped})
+
+    def read() -> dict[str, Any]:
+        model: dict[str, Any] = mesh.call("registry", f"{MODELS}/GetModel", {"name": "models/etagged"})[
+            "model"
+        ]
+        return model
+
+    mesh.eventually(lambda: read()["resolution"]["state"] == "RESOLUTION_STATE_RESOLVED")
+    first = read()
 
     def change(replicas: int) -> dict[str, Any]:
         model = {"name": first["name"], "etag": first["etag"], "replicas": replicas}
@@ -155,5 +171,4 @@ def test_a_stale_etag_changes_nothing(mesh: MeshUnderTest, tiny_file: Path) -> N
     said = details(mesh.buf("registry", f"{MODELS}/UpdateModel", body=change(3)))
     assert said["code"] == "aborted"
     assert said["google.rpc.ErrorInfo"]["reason"] == "ETAG_MISMATCH"
-    now = mesh.call("registry", f"{MODELS}/GetModel", {"name": first["name"]})["model"]
-    assert now["replicas"] == 2
+    assert read()["replicas"] == 2

@@ -102,14 +102,14 @@ class MeshUnderTest:
         )
 
     def buf_command(self, service: str, *arguments: str, body: object = None) -> list[str]:
-        """Returns the command line of a `buf curl`."""
+        """Returns the command line of a `buf curl`; the last argument is a method, or an option that needs none."""
         flags = ["--protocol", "grpc", "--http2-prior-knowledge"]
         flags += ["--data", json.dumps(body)] if body is not None else []
-        url = f"http://{self.address(service)}"
         *options, target = arguments
-        target = f"{url}/{target}" if "/" in target else target
-        last = [target] if target.startswith("http") else [target, url]
-        return [str(BIN / "buf"), "curl", *flags, *options, *last]
+        address = f"http://{self.address(service)}"
+        where = f"{address}/{target}" if "/" in target else address
+        options += [] if "/" in target else [target]
+        return [str(BIN / "buf"), "curl", *flags, *options, where]
 
     def call(self, service: str, method: str, body: object = None) -> dict[str, Any]:
         """Calls a method by `buf curl`, and returns the response."""

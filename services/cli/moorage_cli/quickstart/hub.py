@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -168,7 +169,9 @@ class Hub:
             response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
         await response.prepare(request)
         if request.method != "HEAD":
-            await self._send_body(request, response, file, start, end)
+            # Whoever asked may leave at any time.
+            with suppress(ConnectionResetError):
+                await self._send_body(request, response, file, start, end)
         return response
 
     async def _send_body(
@@ -176,9 +179,10 @@ class Hub:
     ) -> None:
         faults = self.faults
         flip_at = faults.flip_offset if start <= faults.flip_offset < end and faults.strike("flips") else -1
-        cut_at = start + faults.cut_after_bytes if faults.strike("cuts") else end
-        stall_at = start + faults.stall_after_bytes if faults.strike("stalls") else end
-        stop_at = min(end, cut_at, stall_at)
+        cut_at, stall_at = start + faults.cut_after_bytes, start + faults.stall_after_bytes
+        cut_at = cut_at if cut_at < end and faults.strike("cuts") else end
+        stall_at = stall_at if stall_at < end and faults.strike("stalls") else end
+        stop_at = min(cut_at, stall_at)
         while start < stop_at:
             chunk = await asyncio.to_thread(_read, file.location, start, min(_CHUNK_BYTES, stop_at - start))
             if start <= flip_at < start + len(chunk):

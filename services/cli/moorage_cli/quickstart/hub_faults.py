@@ -16,10 +16,10 @@ class Faults:
     failure_status: int = 503
     failure_headers: dict[str, str] = field(default_factory=dict)
     cuts: int = 0
-    """How many bodies break off after `cut_after_bytes`."""
+    """How many bodies longer than `cut_after_bytes` break off there."""
     cut_after_bytes: int = 0
     stalls: int = 0
-    """How many bodies stop, with the connection open, after `stall_after_bytes`."""
+    """How many bodies longer than `stall_after_bytes` stop there, with the connection open."""
     stall_after_bytes: int = 0
     flips: int = 0
     """How many bodies that hold the byte at `flip_offset` have it inverted."""

@@ -26,7 +26,7 @@ def model_rows(models: Sequence[Model], instances: Sequence[Instance], *, now: d
     for model in models:
         prefix = f"{model.name}/"
         own = [instance for instance in instances if instance.name.startswith(prefix)]
-        cells += [_instance_cells(instance, now) for instance in own] or [_model_cells(model, now)]
+        cells += [_instance_cells(model, instance, now) for instance in own] or [_model_cells(model, now)]
     return Rows(("INSTANCE", "STATE", "WORKER", "MEMORY", "SINCE", "ENDPOINT, OR WHY NOT"), tuple(cells))
 
 
@@ -38,7 +38,8 @@ def worker_rows(workers: Sequence[Worker]) -> Rows:
     )
 
 
-def _instance_cells(instance: Instance, now: datetime) -> tuple[str, ...]:
+def _instance_cells(model: Model, instance: Instance, now: datetime) -> tuple[str, ...]:
+    why_not = instance.error.message or model.resolution.error.message or instance.explanation.summary
     held = sum(claim.size_bytes for claim in instance.placement.claims)
     return (
         short(instance.name),
@@ -46,7 +47,7 @@ def _instance_cells(instance: Instance, now: datetime) -> tuple[str, ...]:
         short(instance.worker),
         size(held) if held else "",
         age(instance.state_time, now=now),
-        instance.endpoint or instance.error.message or instance.explanation.summary,
+        instance.endpoint or why_not,
     )
 
 
