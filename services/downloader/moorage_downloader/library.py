@@ -54,16 +54,18 @@ class Library:
             NotFound: BLOB_NOT_FOUND: it is not held here, or no longer.
             Unavailable: Its pull is not going on just now, and will be taken up again.
         """
+        arrival = self._arriving.get(artifact_id, {}).get(path)
         manifest = await asyncio.to_thread(load_manifest, self._store.layout, artifact_id)
-        wanted = manifest.wanted.get(path) if manifest else None
-        if manifest is None or wanted is None:
+        remembered = manifest.wanted.get(path) if manifest else None
+        wanted = arrival.wanted if arrival else remembered
+        if wanted is None:
             raise blob_not_found(f"artifact {artifact_id!r} has no file {path[:120]!r} here")
         # Complete first: a pull that is taken up again has arrivals for files that it need not fetch.
         if blob := await self._store.find(wanted):
             return blob
         if arrival := self._arriving.get(artifact_id, {}).get(path):
             return arrival
-        if manifest.complete:
+        if manifest is not None and manifest.complete:
             raise blob_not_found(f"file {path[:120]!r} of artifact {artifact_id!r} has gone from the cache")
         raise Unavailable(
             f"the pull of artifact {artifact_id!r} has not been taken up yet",

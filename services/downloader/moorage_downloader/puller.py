@@ -83,8 +83,8 @@ class Puller:
         Raises:
             MoorageError: Trying again will not help.
         """
-        await self._library.remember(artifact_id, artifact, complete=False)
         with self._library.arriving(artifact_id, artifact) as arrivals:
+            await self._library.remember(artifact_id, artifact, complete=False)
             missing = await self._look_up(artifact, arrivals, meter)
             if missing:
                 await self._prepare(artifact, meter)

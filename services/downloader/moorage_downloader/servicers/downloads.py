@@ -70,18 +70,20 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
     async def WatchDownload(
         self, request: pb.WatchDownloadRequest, context: ServicerContext
     ) -> AsyncGenerator[pb.WatchDownloadResponse, None]:
-        # Asked of the registry itself: the cache may not have heard yet of what was just created.
-        record = await self._record(request.name)
-        shown = pb.Download()
+        record, shown = await self._record(request.name), pb.Download()
         while True:
             snapshot = self._informer.snapshot()
-            record = _newer(record, snapshot.downloads.get(request.name))
-            view = download_view(record, snapshot)
-            news = snapshot.revision > request.after_sequence or not request.after_sequence
-            if view != shown and news:
+            cached = snapshot.downloads.get(request.name)
+            if cached is None or cached.version < record.version:
+                # The cache has not heard yet of what was just created, or it is gone: the registry knows.
+                await self._informer.changed(since=snapshot.generation)
+                record = await self._record(request.name)
+                continue
+            view = download_view(cached, snapshot)
+            if view != shown and snapshot.revision > request.after_sequence:
                 yield pb.WatchDownloadResponse(sequence=snapshot.revision, download=view)
                 shown = view
-            if record.state in OVER:
+            if cached.state in OVER:
                 return
             await self._informer.changed(since=snapshot.generation)
 
@@ -101,9 +103,3 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
 
     def _view(self, record: artifact_pb2.DownloadRecord) -> pb.Download:
         return download_view(record, self._informer.snapshot())
-
-
-def _newer(
-    record: artifact_pb2.DownloadRecord, cached: artifact_pb2.DownloadRecord | None
-) -> artifact_pb2.DownloadRecord:
-    return cached if cached is not None and cached.version > record.version else record
