@@ -91,9 +91,9 @@ class AgentProcess:
 
     @classmethod
     def start(
-        cls, *, registry: str, data_dir: Path, port: int, arguments: tuple[str, ...] = ()
+        cls, *, registry: str, data_dir: Path, logs: Path, port: int, arguments: tuple[str, ...] = ()
     ) -> "AgentProcess":
-        output = data_dir.with_name(f"agent-{port}.log")
+        output = logs / f"agent-{port}.log"
         address = f"127.0.0.1:{port}"
         flags = ["--listen", address, "--registry-address", registry, "--data-dir", str(data_dir)]
         flags += ["--worker-name", WORKER, "--drain-grace-s", "1", "--engine-check-interval-s", "0.5"]

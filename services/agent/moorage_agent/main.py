@@ -138,7 +138,7 @@ def _engine(settings: AgentSettings, http: aiohttp.ClientSession, host: HostFact
 def _link(
     registry: RegistryClient, agent: Agent, worker: str, facts: Callable[[], worker_pb2.NodeFacts]
 ) -> RegistryLink:
-    def on_lease() -> None:
+    def on_connected() -> None:
         agent.outbox.clear_taken()
         agent.outbox_changed.set()
 
@@ -147,7 +147,7 @@ def _link(
         facts=facts,
         measurements=lambda: agent.monitor.measurements,
         on_desired=agent.loop.set_desired,
-        on_lease=on_lease,
+        on_connected=on_connected,
     )
     return RegistryLink(
         registry,

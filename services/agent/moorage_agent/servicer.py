@@ -76,10 +76,8 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     async def GetStorage(
         self, request: pb.GetStorageRequest, context: ServicerContext
     ) -> pb.GetStorageResponse:
-        await self._monitor.measure()
-        figures = self._monitor.measurements.storage
         return pb.GetStorageResponse(
-            storage=None if figures is None else convert.storage(figures),
+            storage=convert.storage(await self._copies.figures()),
             artifacts=[
                 pb.StoredArtifact(
                     artifact=artifact_name(item.artifact), size_bytes=item.size_bytes, ready=item.ready

@@ -53,7 +53,13 @@ def start_agent(registry, tmp_path: Path):
     started: list[AgentProcess] = []
 
     def start(*arguments: str, **changes) -> AgentProcess:
-        values = {"registry": registry.address, "data_dir": data_dir, "port": free_port(), **changes}
+        values = {
+            "registry": registry.address,
+            "data_dir": data_dir,
+            "port": free_port(),
+            "logs": tmp_path,
+            **changes,
+        }
         started.append(AgentProcess.start(arguments=arguments, **values))
         return started[-1]
 
@@ -131,7 +137,9 @@ async def test_an_idle_agent_is_small(mesh: PlayedMesh, start_agent: StartAgent)
     agent = start_agent()
     await mesh.until_ready()
     await agent.engines()
-    assert psutil.Process(agent.process.pid).memory_info().rss < 100 * MIB
+    rss = psutil.Process(agent.process.pid).memory_info().rss
+    print(f"an idle agent takes {rss / MIB:.0f} MiB")
+    assert rss < 100 * MIB
 
 
 async def test_a_killed_engine_is_started_again(mesh: PlayedMesh, start_agent: StartAgent, ask: Ask) -> None:
@@ -274,6 +282,19 @@ async def test_a_taken_port_is_said(start_agent: StartAgent) -> None:
         agent = start_agent(port=taken.getsockname()[1])
         assert await agent.wait() == 1
     assert "cannot listen on" in agent.said()
+
+
+async def test_engines_serve_on_loopback_unless_told_otherwise(start_agent: StartAgent) -> None:
+    agent = start_agent("--engine-host", "0.0.0.0")
+    assert await agent.wait() == 1
+    assert "not a loopback address" in agent.said()
+
+
+async def test_a_data_directory_that_cannot_be_used_is_said(start_agent: StartAgent, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    agent = start_agent(data_dir=tmp_path / "file" / "agent")
+    assert await agent.wait() == 1
+    assert "data directory cannot be used: Not a directory" in agent.said()
 
 
 async def test_an_agent_waits_for_its_registry(start_agent: StartAgent) -> None:

@@ -49,7 +49,7 @@ class Outbox:
             item.report = report
 
     def clear_taken(self) -> None:
-        """Forgets what was taken: under a new lease everything is told again."""
+        """Forgets what was taken: on a new line to the registry everything is told again."""
         for item in self._items.values():
             item.taken = None
 

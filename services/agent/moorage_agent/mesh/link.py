@@ -48,8 +48,8 @@ class Node:
     facts: Callable[[], worker_pb2.NodeFacts]
     measurements: Callable[[], Measurements]
     on_desired: Callable[[DesiredState], None]
-    on_lease: Callable[[], None]
-    """Called when there is a new lease: everything is to be reported again."""
+    on_connected: Callable[[], None]
+    """Called when the registry answers a new stream: everything is to be reported again."""
 
 
 class RegistryLink:
@@ -62,12 +62,13 @@ class RegistryLink:
         self._clock = clock
         self._lease: Lease | None = None
         self._heard_at = 0.0
+        self._connected = False
         self._again = asyncio.Event()
 
     @property
     def lease_id(self) -> str | None:
-        """The lease that goes with reports. None: there is none."""
-        return None if self._lease is None else self._lease.id
+        """The lease that goes with reports. None: there is nobody to report to just now."""
+        return self._lease.id if self._lease is not None and self._connected else None
 
     @property
     def registered(self) -> bool:
@@ -129,6 +130,7 @@ class RegistryLink:
             else:
                 self._lease = None
         finally:
+            self._connected = False
             for task in (again, talking):
                 task.cancel()
             await asyncio.gather(again, talking, return_exceptions=True)
@@ -150,6 +152,9 @@ class RegistryLink:
     def _hear(self, response: pb.HeartbeatResponse, stream: "_Stream") -> None:
         self._heard_at = self._clock.monotonic()
         self._backoff.reset()
+        if not self._connected:
+            self._connected = True
+            self._node.on_connected()
         if response.HasField("desired_state"):
             stream.acknowledge(self._take_on(response.desired_state))
 
@@ -171,7 +176,6 @@ class RegistryLink:
         self._heard_at = self._clock.monotonic()
         self._backoff.reset()
         log.info("registered", worker=self._node.worker)
-        self._node.on_lease()
 
     async def _pause(self, what: str, error: MoorageError) -> None:
         delay_s = self._backoff.next_delay_s()

@@ -49,11 +49,11 @@ class Reporter:
                 if lease_id is not None:
                     for report in self._outbox.due(now=self._clock.monotonic()):
                         group.create_task(self._send(report, lease_id))
-                await self._wait(has_lease=lease_id is not None)
+                await self._wait(connected=lease_id is not None)
 
-    async def _wait(self, *, has_lease: bool) -> None:
+    async def _wait(self, *, connected: bool) -> None:
         now = self._clock.monotonic()
-        due = self._outbox.next_due(now=now) if has_lease else None
+        due = self._outbox.next_due(now=now) if connected else None
         try:
             async with asyncio.timeout(None if due is None else max(0.0, due - now)):
                 await self._wake.wait()
@@ -72,6 +72,9 @@ class Reporter:
             if error.reason is ErrorReason.LEASE_STALE:
                 self._link.lease_is_stale(lease_id)
             log.info("report not taken", error=error.message)
+            self._outbox.failed(report, now=self._clock.monotonic())
+        except Exception:
+            log.exception("reporting broke", report=str(report))
             self._outbox.failed(report, now=self._clock.monotonic())
         else:
             self._outbox.taken(report, now=self._clock.monotonic())

@@ -13,6 +13,7 @@ from random import Random
 
 from moorage_agent.core.domain import CopyAssignment, CopyStatus, FetchCopy, FileEntry
 from moorage_agent.core.fault import Fault
+from moorage_agent.core.measure import StorageFigures
 from moorage_agent.core.rate import RateMeter
 from moorage_agent.storage.artifacts import ArtifactStore, StoredArtifact, partial_key
 from moorage_agent.storage.fetch import FileFetch, Progress
@@ -145,6 +146,10 @@ class CopyManager:
         """Drops what is on disk of artifacts that are neither whole nor wanted, from before a restart."""
         kept = [*wanted, *(entry.status.assignment for entry in self._entries.values())]
         await asyncio.to_thread(self._store.sweep, kept)
+
+    async def figures(self) -> StorageFigures:
+        """Measures room for artifacts now."""
+        return await asyncio.to_thread(self._store.figures)
 
     async def stored(self) -> list[StoredArtifact]:
         """Returns every artifact that takes room."""

@@ -12,6 +12,8 @@ engines/<instance uid>/           state and log of one engine
 
 from pathlib import Path
 
+from moorage_common.core.errors import FailedPrecondition
+
 
 class Layout:
     """The paths under one data directory."""
@@ -27,9 +29,19 @@ class Layout:
         self.engines = self.root / "engines"
 
     def create(self) -> None:
-        """Makes the directories that are missing. Others on the machine need not see into them."""
+        """Makes the directories that are missing. Others on the machine need not see into them.
+
+        Raises:
+            FailedPrecondition: The system does not let it.
+        """
         for directory in (self.blobs, self.partial, self.quarantine, self.artifacts, self.engines):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise FailedPrecondition(
+                    f"the data directory cannot be used: {error.strerror}",
+                    remedy="Choose another one with --data-dir.",
+                ) from error
 
     def blob(self, sha256: str) -> Path:
         """Where the content with this digest lies."""
