@@ -1,0 +1,34 @@
+"""Writes configuration.md from the settings themselves: ``python docs/configuration.py``."""  # noqa: INP001 - a script
+
+from pathlib import Path
+
+from moorage_agent.config import AgentSettings
+from moorage_common.runtime.config import ServiceSettings, settings_table
+from moorage_downloader.config import DownloaderSettings
+from moorage_registry.config import RegistrySettings
+from moorage_scheduler.config import SchedulerSettings
+
+PAGE = Path(__file__).with_suffix(".md")
+SERVICES: dict[str, type[ServiceSettings]] = {
+    "Registry": RegistrySettings,
+    "Scheduler": SchedulerSettings,
+    "Downloader": DownloaderSettings,
+    "Agent": AgentSettings,
+}
+INTRODUCTION = """# Configuration
+
+Every setting of every service, as its `--help` shows it. A flag wins over the environment, the environment over
+the default. This page is made of the settings themselves, by `python docs/configuration.py`.
+"""
+
+
+def render() -> str:
+    """Returns the page."""
+    parts = [INTRODUCTION]
+    for title, settings in SERVICES.items():
+        parts.append(f"## {title}: `{settings.program()}`\n\n{settings_table(settings)}\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render())
