@@ -69,11 +69,11 @@ def test_stopped_is_told_again_for_as_long_as_it_is_asked_for() -> None:
     assert outbox.due(now=outbox.next_due(now=1) or 0) == [STOPPED]
 
 
-def test_progress_leaves_room_for_what_matters_more() -> None:
+def test_progress_leaves_room_for_what_instances_wait_for() -> None:
     outbox = Outbox()
-    outbox.put([progress(1)])
+    outbox.put([progress(0, CopyState.ABSENT)])
     outbox.due(now=0)
-    outbox.taken(progress(1), now=0)
+    outbox.taken(progress(0, CopyState.ABSENT), now=0)
     outbox.put([progress(2)])
     assert outbox.due(now=0.5) == []
     outbox.put([progress(10, CopyState.READY)])

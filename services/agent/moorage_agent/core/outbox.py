@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from moorage_agent.core.pacing import Pacer
 from moorage_agent.core.reports import CopyReport, InstanceReport
-from moorage_common.core.states import InstanceState
+from moorage_common.core.states import CopyState, InstanceState
 
 Report = InstanceReport | CopyReport
 Key = tuple[str, str]
@@ -28,7 +28,7 @@ class _Item:
     not_before: float = 0.0
     again_at: float = 0.0
     sending: bool = False
-    # Never more than two writes a second per copy. One is left for what matters more than progress.
+    # Never more than two writes a second per copy. One is left for what instances wait for: the end.
     pacer: Pacer = field(default_factory=lambda: Pacer(times=2, per_s=1.0))
     progress_pacer: Pacer = field(default_factory=lambda: Pacer(times=1, per_s=1.0))
 
@@ -88,8 +88,8 @@ class Outbox:
             return item.again_at
         if isinstance(item.report, InstanceReport):
             return item.not_before
-        pacer = item.progress_pacer if _is_progress(item) else item.pacer
-        return max(item.not_before, pacer.next_at(now=now))
+        due = max(item.not_before, item.pacer.next_at(now=now))
+        return max(due, item.progress_pacer.next_at(now=now)) if _is_progress(item.report) else due
 
 
 def _key(report: Report) -> Key:
@@ -100,10 +100,5 @@ def _is_stopped(report: Report) -> bool:
     return isinstance(report, InstanceReport) and report.state is InstanceState.STOPPED
 
 
-def _is_progress(item: _Item) -> bool:
-    before, report = item.taken, item.report
-    return (
-        isinstance(before, CopyReport)
-        and isinstance(report, CopyReport)
-        and (before.state, before.error) == (report.state, report.error)
-    )
+def _is_progress(report: CopyReport) -> bool:
+    return report.state not in {CopyState.READY, CopyState.FAILED}

@@ -110,7 +110,9 @@ class GpuMonitor:
 
     def _failed(self, complaint: str) -> list[RawGpu]:
         if complaint != self._complaint:
-            log.warning("no GPUs can be read", error=complaint, known=len(self._last))
+            # On a machine without GPUs that is as it should be.
+            tell = log.warning if self._last else log.info
+            tell("no GPUs can be read", error=complaint, known=len(self._last))
         self._complaint = complaint
         return self._last
 
