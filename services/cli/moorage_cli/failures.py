@@ -8,10 +8,20 @@
 - 130: interrupted
 """
 
+import errno
+
 from rich.console import Console
 from rich.text import Text
 
-from moorage_common.core.errors import DeadlineExceeded, MoorageError, Unavailable
+from moorage_common.core.errors import (
+    DeadlineExceeded,
+    ErrorReason,
+    Internal,
+    MoorageError,
+    PermissionDenied,
+    ResourceExhausted,
+    Unavailable,
+)
 
 _MESH_AWAY = "Is the mesh up? Start it with 'moor up', or say where it is with --registry and the like."
 
@@ -24,6 +34,18 @@ EXIT_INTERRUPTED = 130
 def exit_code(error: MoorageError) -> int:
     """Returns the exit code that an error ends the program with."""
     return EXIT_UNREACHABLE if isinstance(error, Unavailable | DeadlineExceeded) else EXIT_FAILED
+
+
+def of_system(error: OSError) -> MoorageError:
+    """Returns what the operating system refused, as an error with a reason."""
+    said = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return ResourceExhausted(said, reason=ErrorReason.DISK_FULL, remedy="Make room on the disk.")
+        case errno.EACCES | errno.EPERM:
+            return PermissionDenied(said, remedy="Was it made by another user? Give another --data-dir.")
+        case _:
+            return Internal(said)
 
 
 def print_error(console: Console, error: MoorageError) -> None:

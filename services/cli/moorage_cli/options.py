@@ -113,6 +113,7 @@ def execute(command: Callable[[], Coroutine[Any, Any, int]], *, debug: bool) -> 
         EXIT_FAILED,
         EXIT_INTERRUPTED,
         exit_code,
+        of_system,
         print_defect,
         print_error,
     )

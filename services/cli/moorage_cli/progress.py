@@ -12,13 +12,11 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
 )
 
 from moorage_cli.console import print_milestone
 from moorage_cli.views.milestones import Mark, Milestone, Transfer
-from moorage_cli.views.words import size
+from moorage_cli.views.words import duration, size
 
 _LINE_EVERY_S = 2.0
 
@@ -41,8 +39,7 @@ class ProgressView:
             TextColumn("    {task.description}"),
             BarColumn(bar_width=30),
             DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[rate]}"),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -65,6 +62,8 @@ class ProgressView:
         current = {transfer.label: transfer for transfer in transfers}
         for label in self._bars.keys() - current.keys():
             self._progress.remove_task(self._bars.pop(label))
+            # Or the lines printed next would show the bar once more, below them.
+            self._progress.refresh()
         for milestone in milestones:
             if milestone not in self._told:
                 self._told.add(milestone)
@@ -76,12 +75,12 @@ class ProgressView:
         if not self._console.is_terminal:
             self._show_line(transfer)
             return
+        rate = _rate(transfer)
+        total = transfer.size_bytes or None
         if transfer.label not in self._bars:
-            self._bars[transfer.label] = self._progress.add_task(transfer.label, total=None)
+            self._bars[transfer.label] = self._progress.add_task(transfer.label, total=total, rate=rate)
         self._progress.update(
-            self._bars[transfer.label],
-            completed=transfer.done_bytes,
-            total=transfer.size_bytes or None,
+            self._bars[transfer.label], completed=transfer.done_bytes, total=total, rate=rate
         )
 
     def _show_line(self, transfer: Transfer) -> None:
@@ -89,6 +88,15 @@ class ProgressView:
         if now - self._last_line.get(transfer.label, now - _LINE_EVERY_S) < _LINE_EVERY_S:
             return
         self._last_line[transfer.label] = now
-        rate = f", {size(transfer.bytes_per_second)}/s" if transfer.bytes_per_second else ""
-        text = f"{size(transfer.done_bytes)} of {size(transfer.size_bytes)} {transfer.label}{rate}"
+        rate = _rate(transfer)
+        text = f"{size(transfer.done_bytes)} of {size(transfer.size_bytes)} {transfer.label}"
+        text += f", {rate}" if rate else ""
         print_milestone(self._console, Mark.WAITING, "fetching", text)
+
+
+def _rate(transfer: Transfer) -> str:
+    """The speed as the mesh measured it, and how long the rest takes at that; empty when not known."""
+    per_second = transfer.bytes_per_second
+    if not per_second:
+        return ""
+    return f"{size(per_second)}/s, {duration((transfer.size_bytes - transfer.done_bytes) / per_second)} left"

@@ -142,6 +142,13 @@ def test_data_of_another_version_is_left_alone(postgres: EmbeddedPostgres) -> No
         postgres.start()
 
 
+def test_a_database_without_its_passwords_is_left_alone(postgres: EmbeddedPostgres) -> None:
+    postgres.prepare()
+    (postgres.data_dir.parent / "passwords.json").unlink()
+    with pytest.raises(FailedPrecondition, match="its passwords are gone"):
+        postgres.start()
+
+
 def test_stop_leaves_no_process(postgres: EmbeddedPostgres) -> None:
     postgres.start()
     server = psutil.Process(server_pid(postgres))
@@ -163,6 +170,8 @@ async def test_root_with_a_private_directory_keeps_the_data_elsewhere(
         assert await rows(urls.owner, "SELECT 1")
         assert server.data_dir.is_relative_to(open_dir / "shared")
         assert str(server.data_dir) in server.note
+        same = EmbeddedPostgres(private / "postgres", port=free_port, durable=False)
+        assert same.data_dir == server.data_dir
     finally:
         server.stop()
 

@@ -1,11 +1,13 @@
+import errno
 import io
 
 from rich.console import Console
 
-from moorage_cli.failures import exit_code, print_error
+from moorage_cli.failures import exit_code, of_system, print_error
 from moorage_cli.progress import ProgressView
 from moorage_cli.views.milestones import Mark, Milestone, Transfer
 from moorage_common.core.errors import (
+    ErrorReason,
     FieldViolation,
     InvalidArgument,
     NotFound,
@@ -36,8 +38,8 @@ def test_without_a_terminal_transfers_are_lines_now_and_then() -> None:
         for done in (0, 1024, 2048):
             view.show([], [Transfer("onto workers/w", done, 4096, 512)])
     assert written.getvalue().splitlines() == [
-        "  · fetching    0 B of 4.00 KiB onto workers/w, 512 B/s",
-        "  · fetching    2.00 KiB of 4.00 KiB onto workers/w, 512 B/s",
+        "  · fetching    0 B of 4.00 KiB onto workers/w, 512 B/s, 8.0 s left",
+        "  · fetching    2.00 KiB of 4.00 KiB onto workers/w, 512 B/s, 4.0 s left",
     ]
 
 
@@ -81,3 +83,12 @@ def test_errors_are_told_with_reason_and_remedy() -> None:
 def test_exit_codes_tell_a_refusal_from_a_mesh_that_is_away() -> None:
     assert exit_code(NotFound("no")) == 1
     assert exit_code(Unavailable("away")) == 4
+
+
+def test_what_the_system_refuses_has_a_reason() -> None:
+    denied = of_system(PermissionError(errno.EACCES, "Permission denied", "/x/mesh.json"))
+    assert (denied.message, denied.reason) == (
+        "Permission denied: /x/mesh.json",
+        ErrorReason.PERMISSION_DENIED,
+    )
+    assert of_system(OSError(errno.ENOSPC, "No space left on device")).reason is ErrorReason.DISK_FULL

@@ -82,7 +82,7 @@ def _copy_for_everybody(package: Path) -> Path:
     except OSError:
         # Somebody else's copy came first.
         shutil.rmtree(staging)
-    SHARED_HOME.chmod(0o755)
+    SHARED_HOME.chmod(0o711)
     return copy
 
 

@@ -8,14 +8,13 @@
 Files, in the `home` given to it::
 
     passwords.json   the roles' passwords, for the user who runs this alone
-    data/            PostgreSQL's own (elsewhere when its user cannot reach `home`: see `_data_directory`)
+    data/            PostgreSQL's own, or a link to it: see `_data_directory`
     postgres.log     what start() catches of its output
 
 Life cycle: a cluster is made in ``data.new`` and renamed, so a half-made one is never used. A kill -9
 loses no commit: the next start recovers. A server left behind by a killed launcher is ended first.
 """
 
-import hashlib
 import os
 import shutil
 import signal
@@ -74,6 +73,7 @@ class EmbeddedPostgres:
         self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
         self._home.mkdir(parents=True, exist_ok=True)
+        self._passwords_path = self._home / "passwords.json"
         self._account = database_account(self._home / "data")
         self.data_dir = _data_directory(self._home, self._account)
 
@@ -90,7 +90,7 @@ class EmbeddedPostgres:
     @property
     def urls(self) -> pgurls.PostgresUrls:
         """The addresses to connect to; they stay the same from start to start."""
-        return pgurls.urls_for(pgurls.load_passwords(self._home / "passwords.json"), self._port)
+        return pgurls.urls_for(pgurls.load_passwords(self._passwords_path), self._port)
 
     def prepare(self) -> None:
         """Makes everything ready for the server to start. Call it before every start; it blocks.
@@ -102,6 +102,12 @@ class EmbeddedPostgres:
         end_leftovers(self.data_dir)
         if not (self.data_dir / "PG_VERSION").exists():
             self._create_cluster(binaries)
+        elif not self._passwords_path.exists():
+            raise FailedPrecondition(
+                f"there is a database in {self.data_dir}, and its passwords are gone",
+                reason=ErrorReason.DATABASE_UNAVAILABLE,
+                remedy=f"Restore {self._passwords_path}, or remove the database to begin anew.",
+            )
         version = (self.data_dir / "PG_VERSION").read_text().strip()
         if version != str(POSTGRES_MAJOR):
             raise FailedPrecondition(
@@ -178,7 +184,7 @@ class EmbeddedPostgres:
         staging.mkdir(mode=0o700)
         if self._account is not None:
             os.chown(staging, self._account.uid, self._account.gid)
-        passwords = pgurls.load_passwords(self._home / "passwords.json")
+        passwords = pgurls.load_passwords(self._passwords_path)
         self._initdb(binaries, staging, passwords[pgurls.SUPERUSER])
         single = ("--single", "-F", "-c", "exit_on_error=true", "-D", str(staging), "template1")
         self._run_once([str(binaries.postgres), *single], cwd=staging, stdin=pgurls.bootstrap_sql(passwords))
@@ -249,19 +255,26 @@ def _data_directory(home: Path, account: Account | None) -> Path:
     """Returns where the cluster lives: ``home/data``, unless PostgreSQL's user cannot get there.
 
     Root's own directories are often closed to everybody else (``/root`` is 0700); opening them would be
-    none of our business. Then the cluster lives below `SHARED_HOME`, in a directory named after `home`.
+    none of our business. Then the cluster gets a directory below `SHARED_HOME`, and ``home/data`` is a link
+    to it: who removes `home` and begins anew gets a new cluster, too.
     """
+    link = home / "data"
+    if link.is_symlink() and link.readlink().parent.is_dir():
+        return link.readlink()
     if account is None or can_traverse(home, account):
-        return home / "data"
-    name = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
-    elsewhere = SHARED_HOME / f"data-{name}"
+        return link
     try:
-        elsewhere.mkdir(mode=0o755, parents=True, exist_ok=True)
-        SHARED_HOME.chmod(0o755)
+        SHARED_HOME.mkdir(parents=True, exist_ok=True)
+        elsewhere = Path(tempfile.mkdtemp(prefix="data-", dir=SHARED_HOME))
+        # Whatever the umask: PostgreSQL's user passes through both, and reads neither.
+        for directory in (SHARED_HOME, elsewhere):
+            directory.chmod(0o711)
+        link.unlink(missing_ok=True)
+        link.symlink_to(elsewhere / "data")
     except OSError as error:
         raise FailedPrecondition(
             f"user '{account.name}', who runs PostgreSQL for root, cannot reach {home}, "
-            f"and {elsewhere} cannot be made: {error.strerror}",
+            f"and nothing can be made in {SHARED_HOME}: {error.strerror}",
             reason=ErrorReason.DATABASE_UNAVAILABLE,
             remedy="Choose a data directory that this user can reach, or run as an ordinary user.",
         ) from error
