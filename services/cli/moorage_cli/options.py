@@ -1,9 +1,6 @@
 """The options that every client command has, and what they amount to."""
 
-import asyncio
 import inspect
-import os
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +10,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from moorage_cli.launcher.home import DEFAULT_HOME, MeshHome
-from moorage_common.core.errors import MoorageError, Unavailable
+from moorage_common.core.errors import Unavailable
 
 P = ParamSpec("P")
 
@@ -108,34 +105,7 @@ def connected(
 
 def execute(command: Callable[[], Coroutine[Any, Any, int]], *, debug: bool) -> None:
     """Runs a command to its end and leaves with its exit code; errors are told, not raised."""
-    from moorage_cli.console import make_console  # noqa: PLC0415 - `moor --help` needs none of this
-    from moorage_cli.failures import (  # noqa: PLC0415
-        EXIT_FAILED,
-        EXIT_INTERRUPTED,
-        exit_code,
-        of_system,
-        print_defect,
-        print_error,
-    )
-    from moorage_common.runtime.logs import configure_logs  # noqa: PLC0415
+    # What tells errors prints, which `moor --help` need not wait for.
+    from moorage_cli.execution import run_command  # noqa: PLC0415
 
-    configure_logs(level="debug" if debug else "error", style="console", stream=sys.stderr)
-    try:
-        code = asyncio.run(command())
-    except KeyboardInterrupt:
-        code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read has enough; Python would complain again when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_FAILED
-    except MoorageError as error:
-        if debug:
-            raise
-        print_error(make_console(stderr=True), error)
-        code = exit_code(error)
-    except Exception as error:
-        if debug:
-            raise
-        print_defect(make_console(stderr=True), error)
-        code = EXIT_FAILED
-    raise typer.Exit(code)
+    raise typer.Exit(run_command(command, debug=debug))
