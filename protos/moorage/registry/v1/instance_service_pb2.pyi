@@ -283,7 +283,7 @@ class Binding(_message.Message):
     """The instance's etag that the decision was made on."""
     @_builtins.property
     def placement(self) -> _placement_pb2.Placement:
-        """Where it runs and what it holds there."""
+        """Where it runs and what it holds there: at least one claim, all on its worker, each pool once."""
 
     @_builtins.property
     def explanation(self) -> _placement_pb2.Explanation:

@@ -350,7 +350,7 @@ class InstanceAssignment(_message.Message):
     """File of the artifact to load, relative to the artifact's directory."""
     @_builtins.property
     def model(self) -> _model_pb2.Model:
-        """The model to serve, as it was when the instance was bound."""
+        """The model to serve, as it is now. What an engine is started with only changes while the model is stopped."""
 
     @_builtins.property
     def placement(self) -> _placement_pb2.Placement:

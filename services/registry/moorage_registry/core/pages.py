@@ -30,9 +30,9 @@ def decode(query: str, token: str, *, parts: int) -> tuple[str, ...] | None:
         return None
     try:
         asked, *key = json.loads(base64.urlsafe_b64decode(token.encode()))
-    except (binascii.Error, ValueError, TypeError):
+    except (binascii.Error, ValueError, TypeError, RecursionError):
         asked, key = None, []
-    if asked != query or len(key) != parts or not all(isinstance(part, str) for part in key):
+    if asked != query or len(key) != parts or not all(map(_is_plain, key)):
         violation = FieldViolation("page_token", "is not a next_page_token of this query")
         raise InvalidArgument(
             "the page token is not one of this query",
@@ -41,3 +41,8 @@ def decode(query: str, token: str, *, parts: int) -> tuple[str, ...] | None:
             violations=[violation],
         )
     return tuple(key)
+
+
+def _is_plain(part: object) -> bool:
+    """Whether it may be part of a key; a lone surrogate or a NUL would not even get to the database."""
+    return isinstance(part, str) and part.isascii() and part.isprintable()

@@ -7,7 +7,7 @@ from moorage_common.rpc.enums import COPY_STATE
 from moorage_common.rpc.server import ServicerContext
 from moorage_common.rpc.status import from_status
 from moorage_registry.convert.artifacts import artifact_to_proto, copy_to_proto
-from moorage_registry.convert.json import optional_json
+from moorage_registry.convert.json import optional_error
 from moorage_registry.servicers.downloads import DownloadRecords
 from moorage_registry.servicers.pulls import DownloaderTasks
 from moorage_registry.store import copies, listing, schema, workers
@@ -74,7 +74,7 @@ class ArtifactServicer(DownloaderTasks, DownloadRecords, artifact_service_pb2_gr
             state=COPY_STATE.from_proto(request.state),
             done_bytes=request.done_bytes,
             bytes_per_second=request.bytes_per_second,
-            error=optional_json(request, "error"),
+            error=optional_error(request),
             error_reason=from_status(request.error).reason if request.HasField("error") else "",
         )
 

@@ -9,7 +9,7 @@ from moorage_common.rpc.enums import INSTANCE_STATE
 from moorage_common.rpc.server import ServicerContext
 from moorage_common.rpc.status import to_status
 from moorage_registry.convert.instances import instance_to_proto
-from moorage_registry.convert.json import optional_json, to_json
+from moorage_registry.convert.json import optional_error, to_json
 from moorage_registry.core.reports import EVENT_OF_STATE, InstanceReport
 from moorage_registry.store import instances, listing, placements, schema, workers
 from moorage_registry.store.database import Database, Transaction
@@ -75,7 +75,7 @@ class InstanceServicer(instance_service_pb2_grpc.InstanceServiceServicer):
             worker_id=worker_id,
             event=EVENT_OF_STATE[INSTANCE_STATE.from_proto(request.state)],
             endpoint=request.endpoint,
-            error=optional_json(request, "error"),
+            error=optional_error(request),
             restart_count=request.restart_count,
         )
 

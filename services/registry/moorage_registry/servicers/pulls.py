@@ -4,16 +4,19 @@ from datetime import timedelta
 
 from google.protobuf.duration_pb2 import Duration
 
+from moorage.registry.v1 import artifact_pb2
 from moorage.registry.v1 import artifact_service_pb2 as pb
 from moorage_common.core.errors import FieldViolation, InvalidArgument
 from moorage_common.rpc.server import ServicerContext
 from moorage_registry.convert.artifacts import artifact_from_proto, artifact_to_proto
-from moorage_registry.convert.json import optional_json, to_json
+from moorage_registry.convert.json import error_to_json, optional_error, to_json
 from moorage_registry.store import pulls, resolutions
 from moorage_registry.store.database import Database, Transaction
 
 LEASE_TTL = timedelta(seconds=15)
 """How long a downloader may be silent before another one takes its work over."""
+
+_MAX_SIZE_BYTES = (1 << 63) - 1
 
 
 class DownloaderTasks:
@@ -54,20 +57,23 @@ class DownloaderTasks:
                     artifact = artifact_from_proto(request.artifact, now=tx.now)
                     await resolutions.resolve(tx, request.lease_id, artifact)
                 case "failure":
-                    error = to_json(request.failure)
+                    error = error_to_json(request.failure, field="failure")
                     await resolutions.fail(tx, request.lease_id, error, retry_after=None)
                 case _:
-                    error = to_json(request.transient_error)
+                    error = error_to_json(request.transient_error, field="transient_error")
                     retry_after = request.retry_delay.ToTimedelta()
                     await resolutions.fail(tx, request.lease_id, error, retry_after=retry_after)
 
-        _check_entry_point(request)
+        if request.HasField("artifact"):
+            _check_artifact(request.artifact)
         await self._database.transact(work)
         return pb.ReportResolutionResponse()
 
     async def RecordArtifact(
         self, request: pb.RecordArtifactRequest, context: ServicerContext
     ) -> pb.RecordArtifactResponse:
+        _check_artifact(request.artifact)
+
         async def work(tx: Transaction) -> pb.RecordArtifactResponse:
             wanted = artifact_from_proto(request.artifact, now=tx.now)
             stored = await resolutions.record_artifact(tx, wanted)
@@ -100,7 +106,7 @@ class DownloaderTasks:
         return await self._database.transact(work)
 
     async def RenewPull(self, request: pb.RenewPullRequest, context: ServicerContext) -> pb.RenewPullResponse:
-        error = optional_json(request, "error")
+        error = optional_error(request)
 
         async def work(tx: Transaction) -> None:
             await pulls.renew(
@@ -123,19 +129,24 @@ class DownloaderTasks:
                 files = [to_json(file) for file in request.pulled.files]
                 await pulls.complete(tx, request.lease_id, files)
             else:
-                await pulls.fail(tx, request.lease_id, to_json(request.failure))
+                await pulls.fail(tx, request.lease_id, error_to_json(request.failure, field="failure"))
 
         await self._database.transact(work)
         return pb.ReportPullResponse()
 
 
-def _check_entry_point(request: pb.ReportResolutionRequest) -> None:
-    artifact = request.artifact
-    if request.WhichOneof("outcome") == "artifact" and artifact.entry_point not in {
-        file.path for file in artifact.files
-    }:
-        violation = FieldViolation("artifact.entry_point", "is not among the artifact's files")
-        raise InvalidArgument("the artifact is wrong", violations=[violation])
+def _check_artifact(artifact: artifact_pb2.Artifact) -> None:
+    paths = [file.path for file in artifact.files]
+    violations = []
+    if artifact.entry_point not in paths:
+        violations.append(FieldViolation("artifact.entry_point", "is not among the artifact's files"))
+    if len(set(paths)) < len(paths):
+        violations.append(FieldViolation("artifact.files", "names the same path twice"))
+    if sum(file.size_bytes for file in artifact.files) > _MAX_SIZE_BYTES:
+        violations.append(FieldViolation("artifact.files", "their sizes add up to more than an int64 holds"))
+    if violations:
+        said = "; ".join(f"{violation.field} {violation.description}" for violation in violations)
+        raise InvalidArgument(f"the artifact is wrong: {said}", violations=violations)
 
 
 def _duration(value: timedelta) -> Duration:

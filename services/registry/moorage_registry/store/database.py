@@ -32,7 +32,7 @@ T = TypeVar("T")
 _RETRY = BackoffPolicy(first_s=0.02, cap_s=0.5, floor_s=0.005)
 
 MAX_ATTEMPTS = 6
-"""How often a transaction that lost a deadlock is run before the caller is told to retry."""
+"""How often a transaction that lost a race is run before the caller is told to retry."""
 
 
 def async_url(url: str) -> str:
@@ -137,7 +137,9 @@ class Database:
             try:
                 with _translated(attempt < MAX_ATTEMPTS):
                     return await self._attempt(work, commit=commit)
-            except DBAPIError:
+            except DBAPIError as error:
+                if not is_retryable(error):
+                    raise
                 await asyncio.sleep(_RETRY.delay_s(attempt, self._random))
         raise AssertionError("the last attempt returns or raises")
 

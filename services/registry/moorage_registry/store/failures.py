@@ -7,15 +7,16 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from moorage_common.core.errors import (
-    AlreadyExists,
     ErrorReason,
+    InvalidArgument,
     MoorageError,
     ResourceExhausted,
     Unavailable,
 )
 
-_RETRYABLE = frozenset({"40001", "40P01"})
-"""Serialization failure and deadlock: the transaction can be run again as it is."""
+_RETRYABLE = frozenset({"40001", "40P01", "23505"})
+"""Serialization failure, deadlock, and a row that another transaction inserted a moment ago: run again, the
+same transaction sees that row, and answers with what it makes of it."""
 
 _CONNECTION_CLASSES = frozenset({"08", "57", "53"})
 """SQLSTATE classes of a server that is away, shutting down or out of connections."""
@@ -55,8 +56,14 @@ def translate(error: BaseException) -> MoorageError | None:
     if is_retryable(error):
         return Unavailable("the transaction met too much contention", retry_after_s=0.2)
     match sqlstate(error):
-        case "23505":
-            return AlreadyExists("a resource with this name exists already")
+        case "22021" | "22P05":
+            return InvalidArgument("a text of the request has the character NUL, which cannot be stored")
+        case "42P01":
+            return Unavailable(
+                "the registry is still preparing its database",
+                reason=ErrorReason.DATABASE_UNAVAILABLE,
+                retry_after_s=1.0,
+            )
         case "23514" if "claimed_within_capacity" in str(error):
             return ResourceExhausted(
                 "a memory pool has less unclaimed memory than is needed",

@@ -8,6 +8,7 @@ from sqlalchemy import or_, select
 
 from moorage_common.core.ids import new_uid
 from moorage_common.core.states import DownloadState, InstanceState, PullState
+from moorage_registry.core.pulled import check_pulled
 from moorage_registry.core.records import Artifact, Json
 from moorage_registry.store import copies, schema
 from moorage_registry.store.database import Transaction
@@ -76,8 +77,11 @@ async def complete(tx: Transaction, lease_id: str, files: list[Json]) -> None:
 
     Raises:
         Aborted: The lease is not the caller's any more (LEASE_STALE).
+        InvalidArgument: The files are not the artifact's, or a digest is missing.
     """
-    artifact = copies.without_lease(await _leased(tx, lease_id), PullState.COMPLETE)
+    leased = await _leased(tx, lease_id)
+    check_pulled(leased, files)
+    artifact = copies.without_lease(leased, PullState.COMPLETE)
     done = replace(artifact, files=files, pull_done_bytes=artifact.size_bytes, pull_error=None)
     await ARTIFACTS.save(tx, [done])
     await copies.touch(tx, artifact.id)
