@@ -35,7 +35,7 @@ def run_command(command: Callable[[], Coroutine[Any, Any, int]], *, debug: bool)
         # Whoever read has enough; Python would complain again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
-    except Exception as error:  # noqa: BLE001 - told here, with the way to see more
+    except Exception as error:
         if debug:
             raise
         return _tell(error)
