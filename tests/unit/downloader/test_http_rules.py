@@ -19,6 +19,7 @@ from moorage_downloader.core.http_rules import (
         ("https://hub/a/b", "https://cdn.example/x?sig=1", "https://cdn.example/x?sig=1"),
         ("http://127.0.0.1:1/a", "http://localhost:2/b", "http://localhost:2/b"),
         ("http://127.0.0.1:1/a", "https://cdn/b", "https://cdn/b"),
+        ("http://mirror.lan/a", "http://files.lan/b", "http://files.lan/b"),
     ],
 )
 def test_redirects_that_are_followed(url, location, target):

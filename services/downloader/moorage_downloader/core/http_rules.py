@@ -58,7 +58,7 @@ def redirect_target(url: str, location: str, *, source: str) -> str:
         raise _bad_answer(source, f"it redirects to {after.scheme!r}, which is not the web")
     if after.is_loopback and not before.is_loopback:
         raise _bad_answer(source, "it redirects to this machine itself")
-    if after.scheme == "http" and not after.is_loopback:
+    if before.scheme == "https" and after.scheme == "http" and not after.is_loopback:
         raise _bad_answer(source, f"it redirects to unencrypted {after.host}")
     return target
 

@@ -1,0 +1,64 @@
+"""Artifacts and facts as protos."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from moorage.common.v1 import model_facts_pb2
+from moorage.registry.v1 import artifact_pb2
+from moorage_common.modelfiles.gguf_facts import GgufFacts
+from moorage_downloader.convert import artifact_from_proto, resolution_to_proto
+from moorage_downloader.core.artifact import Artifact, ArtifactFile, DigestOrigin
+from moorage_downloader.resolver import Resolution
+
+ARTIFACT = Artifact(
+    source="hf:o/r@c/m.gguf",
+    revision="c",
+    files=(
+        ArtifactFile(path="m.gguf", size_bytes=5, sha256="a" * 64, digest_origin=DigestOrigin.SOURCE),
+        ArtifactFile(path="n.gguf", size_bytes=6, git_blob_id="b" * 40),
+    ),
+    entry_point="m.gguf",
+)
+
+
+@pytest.fixture
+def facts():
+    """Facts in which no two numbers are the same."""
+    values = {}
+    for number, field in enumerate(fields(GgufFacts), start=1):
+        match str(field.type):
+            case "<class 'str'>":
+                values[field.name] = f"text {number}"
+            case "<class 'bool'>":
+                values[field.name] = True
+            case "tuple[bool, ...]":
+                values[field.name] = (True, False)
+            case "tuple[int, ...]":
+                values[field.name] = (number, number + 1000)
+            case _:
+                values[field.name] = number
+    return GgufFacts(**values)
+
+
+def test_every_fact_of_the_proto_is_carried_over(facts):
+    gguf = resolution_to_proto(Resolution(ARTIFACT, facts)).facts.gguf
+    carried = {field.name: value for field, value in gguf.ListFields()}
+    assert set(carried) == set(model_facts_pb2.GgufFacts.DESCRIPTOR.fields_by_name)
+    for name, value in carried.items():
+        expected = getattr(facts, name)
+        assert (tuple(value) if isinstance(expected, tuple) else value) == expected
+
+
+def test_artifacts_come_back_as_they_went(facts):
+    proto = resolution_to_proto(Resolution(ARTIFACT, facts))
+    assert proto.name == f"artifacts/{ARTIFACT.id}"
+    assert proto.size_bytes == 11
+    assert [file.digest_origin for file in proto.files] == [
+        artifact_pb2.DIGEST_ORIGIN_SOURCE,
+        artifact_pb2.DIGEST_ORIGIN_UNSPECIFIED,
+    ]
+    assert artifact_from_proto(proto) == ARTIFACT
+    learnt = replace(ARTIFACT.files[1], sha256="d" * 64, digest_origin=DigestOrigin.GIT_BLOB)
+    again = replace(ARTIFACT, files=(ARTIFACT.files[0], learnt))
+    assert artifact_from_proto(resolution_to_proto(Resolution(again, facts))) == again
