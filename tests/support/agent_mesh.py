@@ -174,6 +174,13 @@ class PlayedMesh:
         """Takes the waiting pull on, so that the agent knows where to read."""
         await self.fleet.lease_pulls(address=self.blobs.address)
 
+    async def finish_pull(self, lease: artifact_service_pb2.PullLease) -> None:
+        """Reports a pull as whole."""
+        pulled = artifact_service_pb2.PulledFiles(files=self.artifact().files)
+        await self.fleet.client.artifacts.ReportPull(
+            artifact_service_pb2.ReportPullRequest(lease_id=lease.lease_id, pulled=pulled)
+        )
+
     async def bind(self) -> None:
         """Binds the instance once the worker has the artifact."""
         instance = await self.until_instance(instance_pb2.INSTANCE_STATE_FETCHED)

@@ -31,12 +31,14 @@ class NodeMonitor:
         self._gpus = gpus
         self._engine_pids = engine_pids
         self._storage = storage
+        self._measuring = asyncio.Lock()
         self.gpus: tuple[Gpu, ...] = ()
         self.measurements = Measurements()
 
     async def measure(self) -> None:
         """Measures everything once."""
-        self.gpus, self.measurements = await asyncio.to_thread(self._measure, self._engine_pids())
+        async with self._measuring:
+            self.gpus, self.measurements = await asyncio.to_thread(self._measure, self._engine_pids())
 
     async def run(self, on_gpus_changed: Callable[[], None]) -> None:
         """Measures for ever.

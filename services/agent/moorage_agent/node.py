@@ -20,6 +20,7 @@ from moorage_agent.storage.copies import CopyManager
 from moorage_common.core.clock import Clock
 from moorage_common.core.states import CopyState
 
+_ON_ITS_WAY = frozenset({CopyState.FETCHING, CopyState.VERIFYING})
 _PROGRESS_EVERY_S = 0.5
 _RECHECK_EVERY_S = 30.0
 
@@ -110,6 +111,6 @@ class NodeLoop:
 
     def _patience(self, wake_at: float | None) -> float | None:
         waits = [] if wake_at is None else [max(0.0, wake_at - self._clock.monotonic())]
-        if any(copy.state is CopyState.FETCHING for copy in self._copies.statuses()):
+        if any(copy.state in _ON_ITS_WAY for copy in self._copies.statuses()):
             waits.append(_PROGRESS_EVERY_S)
         return min(waits, default=None)

@@ -305,9 +305,10 @@ async def test_dropping_ends_the_fetch_and_its_bytes(lab: CopyLab) -> None:
     await lab.until(manager, lambda status: status.done_bytes == 100)
     manager.drop("art")
     assert manager.statuses() == ()
-    # Wanted again at once: waits until the drop is through.
+    # Wanted again at once: waits until the drop is through, and starts from nothing.
     manager.fetch(fetch)
     await lab.until_state(manager, CopyState.READY)
+    assert [offset for *_, offset in lab.source.reads] == [0, 0]
     assert lab.store().is_whole(fetch.assignment)
 
 

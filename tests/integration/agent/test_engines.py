@@ -139,6 +139,21 @@ async def test_stop_all_leaves_nothing(lab: EngineLab) -> None:
     assert ProcessIdentity.of(status.pid) is None
 
 
+async def test_an_engine_whose_state_cannot_be_written_runs_and_is_adopted(
+    lab: EngineLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = lab.manager()
+    manager.start(assignment())
+    pid = (await lab.until(manager, lambda status: status.pid > 0)).pid
+    record = lab.root / "uid-1" / "engine.json"
+    record.unlink()
+    record.mkdir()
+    status = await lab.until_running(manager)
+    assert status.pid == pid
+    os.kill(pid, signal.SIGKILL)
+    assert (await lab.until_failed(manager)).pid == 0
+
+
 async def test_stopping_while_it_loads(lab: EngineLab) -> None:
     manager = lab.manager()
     manager.start(assignment())

@@ -48,6 +48,17 @@ def test_what_was_cut_away_is_skipped(tmp_path: Path) -> None:
     assert log.read(0).next_offset == 15
 
 
+def test_without_room_for_a_copy_the_content_goes_and_the_offsets_stay(tmp_path: Path) -> None:
+    log = LogFile(tmp_path, limit_bytes=4)
+    log.path.write_bytes(b"aaaaa")
+    (tmp_path / "engine.log.partial").symlink_to("/dev/full")
+    assert log.rotate()
+    with log.path.open("ab") as engine:
+        engine.write(b"bb")
+    assert (log.end, whole(log)) == (7, b"bb")
+    assert log.read(5).data == b"bb"
+
+
 def test_a_short_log_is_left_alone(tmp_path: Path) -> None:
     log = LogFile(tmp_path, limit_bytes=100)
     log.path.write_bytes(b"x" * 100)

@@ -241,9 +241,9 @@ async def test_wrong_bytes_are_fetched_again(mesh: PlayedMesh, start_agent: Star
 async def test_a_blob_that_is_gone_is_pulled_again(mesh: PlayedMesh, start_agent: StartAgent) -> None:
     start_agent()
     await mesh.nominate()
-    [lease] = await mesh.fleet.lease_pulls(address=mesh.blobs.address)
     mesh.blobs.gone = True
-    await mesh.fleet.finish_pull(lease)
+    [lease] = await mesh.fleet.lease_pulls(address=mesh.blobs.address)
+    await mesh.finish_pull(lease)
 
     async def pull_state() -> int:
         return (await mesh.fleet.get_artifact("artifacts/tiny-artifact")).pull.state

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage_agent.core.outbox import Outbox
+from moorage_agent.core.outbox import Outbox, Report
 from moorage_agent.core.reports import CopyReport, InstanceReport
 from moorage_common.core.states import CopyState, InstanceState
 
@@ -60,13 +61,18 @@ def test_under_a_new_lease_everything_is_told_again() -> None:
     assert outbox.due(now=0) == [RUNNING]
 
 
-def test_stopped_is_told_again_for_as_long_as_it_is_asked_for() -> None:
+@pytest.mark.parametrize(
+    ("report", "again_s"),
+    [(STOPPED, 3), (progress(1, CopyState.FAILED), 3), (RUNNING, 300), (progress(9, CopyState.READY), 300)],
+)
+def test_what_is_of_interest_is_told_again(report: Report, again_s: float) -> None:
     outbox = Outbox()
-    outbox.put([STOPPED])
+    outbox.put([report])
     outbox.due(now=0)
-    outbox.taken(STOPPED, now=0)
-    assert outbox.due(now=1) == []
-    assert outbox.due(now=outbox.next_due(now=1) or 0) == [STOPPED]
+    outbox.taken(report, now=0)
+    assert outbox.next_due(now=1) == again_s
+    assert outbox.due(now=again_s - 0.1) == []
+    assert outbox.due(now=again_s) == [report]
 
 
 def test_progress_leaves_room_for_what_instances_wait_for() -> None:

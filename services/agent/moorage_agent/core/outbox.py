@@ -1,8 +1,9 @@
 """Reports on their way to the registry: the latest of each thing, until it was taken.
 
 Nothing is queued: a report that a newer one has overtaken is never sent. What was taken is told again
-after a while, so that a registry which lost or missed something gets to the same place; a STOPPED, on
-which claims hang, soon: the instance may have been started and stopped again before the agent looked.
+after a while, so that a registry which lost or missed something gets to the same place. Soon, where the
+registry may have to do something about it, and could not when it heard of it: free the claims of an
+instance that stopped (it may have been started and stopped again since), pull a blob anew.
 """
 
 from collections.abc import Iterable
@@ -16,8 +17,9 @@ Report = InstanceReport | CopyReport
 Key = tuple[str, str]
 
 _AGAIN_S = 300.0
-_STOPPED_AGAIN_S = 3.0
+_SOON_AGAIN_S = 3.0
 _RETRY_S = 1.0
+_ASKS_FOR_SOMETHING = frozenset({InstanceState.STOPPED, CopyState.FAILED})
 
 
 @dataclass(slots=True)
@@ -74,7 +76,7 @@ class Outbox:
         if item is not None:
             item.sending = False
             item.taken = report
-            item.again_at = now + (_STOPPED_AGAIN_S if _is_stopped(report) else _AGAIN_S)
+            item.again_at = now + (_SOON_AGAIN_S if report.state in _ASKS_FOR_SOMETHING else _AGAIN_S)
 
     def failed(self, report: Report, *, now: float) -> None:
         """Notes that a report did not get through: the latest is sent instead, a little later."""
@@ -94,10 +96,6 @@ class Outbox:
 
 def _key(report: Report) -> Key:
     return ("instance", report.uid) if isinstance(report, InstanceReport) else ("copy", report.artifact)
-
-
-def _is_stopped(report: Report) -> bool:
-    return isinstance(report, InstanceReport) and report.state is InstanceState.STOPPED
 
 
 def _is_progress(report: CopyReport) -> bool:

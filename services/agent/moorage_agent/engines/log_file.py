@@ -60,18 +60,25 @@ class LogFile:
         size = _size(current.path)
         if size <= self._limit_bytes:
             return False
-        copy = self.path.with_name(f"{_NAME}.{current.start}")
-        partial = self.path.with_name(f"{_NAME}.partial")
-        with current.path.open("r+b") as source, partial.open("wb") as target:
-            copied = 0
-            while chunk := source.read(_CHUNK_BYTES):
-                copied += target.write(chunk)
-            # The name says where it starts, its size where the rest does: both appear in one step.
-            partial.rename(copy)
-            os.ftruncate(source.fileno(), 0)
+        try:
+            self._set_aside(current)
+        except OSError:
+            # No room for the copy: then its content goes, and an empty one keeps the offsets true.
+            self.path.with_name(f"{_NAME}.{current.start + size}").touch()
+            os.truncate(current.path, 0)
         for segment in old:
             segment.path.unlink()
         return True
+
+    def _set_aside(self, current: _Segment) -> None:
+        partial = self.path.with_name(f"{_NAME}.partial")
+        with current.path.open("r+b") as source, partial.open("wb") as target:
+            while chunk := source.read(_CHUNK_BYTES):
+                target.write(chunk)
+            target.flush()
+            # The name says where it starts, its size where the rest does: both appear in one step.
+            partial.rename(self.path.with_name(f"{_NAME}.{current.start}"))
+            os.ftruncate(source.fileno(), 0)
 
     def read(self, offset: int, *, limit_bytes: int = _CHUNK_BYTES) -> LogChunk:
         """Returns what stands at an offset; what is kept after it, where that has been cut away."""

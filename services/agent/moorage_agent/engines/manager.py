@@ -122,6 +122,7 @@ class EngineManager:
                 process = EngineProcess(record.process, is_child=False)
                 self._run(_Entry(status=_status(record, EnginePhase.CHECKING)), process)
         for record in leftovers.ended:
+            await self._note(record)
             status = _status(record, EnginePhase.BACKING_OFF)
             self._entries[record.uid] = _Entry(
                 status=replace(status, retry_at=self._clock.monotonic(), error=_ended_unseen())
@@ -199,6 +200,7 @@ class EngineManager:
         self._on_change()
 
     async def _run_to_end(self, entry: _Entry, process: EngineProcess | None) -> None:
+        fault: Fault | None
         try:
             process = process or await self._spawn(entry)
             fault = await self._supervise(entry, process)
@@ -208,6 +210,8 @@ class EngineManager:
             fault = _cannot_start(error)
         except Exception:
             log.exception("running an engine broke", instance=entry.status.instance)
+            if process is not None:
+                await process.kill()
             fault = Fault.of(Internal("the agent failed to run the engine"))
         await self._ended(entry, fault)
 
@@ -234,7 +238,7 @@ class EngineManager:
             log=self._log(directory).path,
             cwd=directory,
         )
-        await asyncio.to_thread(replace(record, process=process.identity).write, directory)
+        await self._note(replace(record, process=process.identity))
         log.info("engine started", instance=record.instance, pid=process.pid)
         return process
 
@@ -268,6 +272,13 @@ class EngineManager:
         await process.stop(grace_s=self._settings.times.stop_grace_s)
         return None
 
+    async def _note(self, record: EngineRecord) -> None:
+        """Writes a record down if that is possible: an engine is found by its mark as well."""
+        try:
+            await asyncio.to_thread(record.write, self._directory(record.uid))
+        except (MoorageError, OSError) as error:
+            log.warning("cannot write an engine's state", instance=record.instance, error=str(error))
+
     def _answered(self, entry: _Entry, url: str) -> None:
         if entry.stopping.is_set():
             return
@@ -284,7 +295,7 @@ class EngineManager:
             log.warning("engine failed", instance=status.instance, error=fault.message)
             status = self._backing_off(entry, fault)
         # Before anybody can see that it ended, and start another, which writes to the same place.
-        await asyncio.to_thread(_record(status).write, self._directory(status.uid))
+        await self._note(_record(status))
         if entry.stopping.is_set():
             log.info("engine stopped", instance=status.instance)
             del self._entries[status.uid]

@@ -141,7 +141,9 @@ class EngineProcess:
         return await self.wait()
 
     def signal(self, number: int) -> None:
-        """Sends a signal to its group."""
+        """Sends a signal to its group, unless it has been waited for: its id may be another's by now."""
+        if self._exit is not None:
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 

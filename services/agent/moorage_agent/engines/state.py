@@ -1,6 +1,6 @@
 """What an agent writes down about an engine, so that the next agent finds it."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,10 +30,6 @@ class EngineRecord:
         """Replaces the record in the engine's directory."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_json(directory / _NAME, asdict(self))
-
-    def without_process(self) -> Self:
-        """Returns the record of the engine once its process is gone."""
-        return replace(self, process=None)
 
     @classmethod
     def read(cls, directory: Path) -> Self | None:

@@ -20,13 +20,16 @@ from moorage_agent.core.measure import Measurements, changes, merged
 from moorage_agent.mesh import convert
 from moorage_common.core.backoff import Backoff
 from moorage_common.core.clock import Clock
-from moorage_common.core.errors import ErrorReason, MoorageError, Unavailable
+from moorage_common.core.errors import Cancelled, DeadlineExceeded, ErrorReason, MoorageError, Unavailable
 from moorage_common.rpc.channels import reading
 from moorage_common.rpc.clients import RegistryClient
 from moorage_common.rpc.status import to_status
 from moorage_common.runtime.logs import get_logger
 
 log = get_logger(__name__)
+
+_PASSES = (Unavailable, DeadlineExceeded, Cancelled)
+"""What may be over with the same lease, a moment later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +118,8 @@ class RegistryLink:
                 else:
                     await self._stay_connected(self._lease)
             except MoorageError as error:
-                if error.reason is ErrorReason.LEASE_STALE:
+                # The lease is stale, or the registry knows nothing of the worker.
+                if not isinstance(error, _PASSES):
                     self._lease = None
                 await self._pause("the line to the registry broke", error)
 

@@ -128,6 +128,10 @@ class ArtifactStore:
         shutil.rmtree(directory, ignore_errors=True)
         self._blobs.collect()
 
+    def discard_partial(self, artifact: str, file: FileEntry) -> None:
+        """Drops what has arrived so far of a file. Nobody may be fetching it."""
+        self._blobs.discard_partial(partial_key(artifact, file))
+
     def sweep(self, wanted: Iterable[CopyAssignment]) -> None:
         """Drops what is there of artifacts that are neither whole nor wanted."""
         copies = list(wanted)

@@ -163,6 +163,10 @@ class BlobStore:
         """How much has arrived so far of a file."""
         return file_size(self._layout.partial / key) or 0
 
+    def discard_partial(self, key: str) -> None:
+        """Drops what has arrived so far of a file."""
+        (self._layout.partial / key).unlink(missing_ok=True)
+
     def discard_partials(self, *, but: Collection[str]) -> None:
         """Drops what has arrived so far of files, but for those named."""
         for path in self._layout.partial.iterdir():

@@ -91,6 +91,7 @@ class CopyManager:
         self._slots = asyncio.Semaphore(settings.parallel_files)
         self._artifact_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._file_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._drops: dict[str, SupervisedTask] = {}
         self._runs = itertools.count(1)
 
     def statuses(self) -> tuple[CopyStatus, ...]:
@@ -139,7 +140,7 @@ class CopyManager:
         """Stops fetching an artifact, and drops what is there of it."""
         entry = self._entries.pop(artifact)
         name = f"drop {artifact} {next(self._runs)}"
-        self._tasks.start(name, lambda: self._drop(artifact, entry), restart=False)
+        self._drops[artifact] = self._tasks.start(name, lambda: self._drop(artifact, entry), restart=False)
         self._on_change()
 
     async def sweep(self, wanted: Iterable[CopyAssignment]) -> None:
@@ -160,10 +161,17 @@ class CopyManager:
             await entry.run.stop()
         async with self._artifact_locks[artifact]:
             await asyncio.to_thread(self._store.drop, artifact)
+            for file in entry.status.assignment.files:
+                async with self._file_locks[partial_key(artifact, file)]:
+                    await asyncio.to_thread(self._store.discard_partial, artifact, file)
         log.info("artifact dropped", artifact=artifact)
 
     async def _fetch(self, entry: _Entry, action: FetchCopy) -> None:
         assignment = action.assignment
+        # What was dropped a moment ago has to be gone first.
+        dropping = self._drops.pop(assignment.artifact, None)
+        if dropping is not None:
+            await dropping.wait()
         async with self._artifact_locks[assignment.artifact]:
             try:
                 await self._make_room(action)
