@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage_common.core.errors import FailedPrecondition as Refused
-from moorage_common.modelfiles.gguf import CHUNK_BYTES
+from moorage_common.modelfiles.gguf import LARGEST_CHUNK_BYTES
 from moorage_common.modelfiles.gguf_facts import gguf_facts
 from moorage_common.modelfiles.gguf_header import parse_header
 
@@ -23,7 +23,7 @@ def read_or_refuse(data, size):
         while True:
             asked += 1
             assert asked < 1000
-            length = max(need.length, min(CHUNK_BYTES, size - need.offset))
+            length = max(need.length, min(LARGEST_CHUNK_BYTES, size - need.offset))
             chunk = data[need.offset : need.offset + length]
             need = parser.send(chunk + bytes(length - len(chunk)))
     except StopIteration as done:

@@ -13,8 +13,9 @@ from moorage_common.modelfiles.gguf_cursor import Need
 from moorage_common.modelfiles.gguf_facts import GgufFacts, gguf_facts
 from moorage_common.modelfiles.gguf_header import GgufHeader, parse_header
 
-CHUNK_BYTES = 1 << 20
-"""How much is read at once: a small model's header whole, a large one's in a few pieces."""
+FIRST_CHUNK_BYTES = 64 << 10
+"""How much is read first: a small header whole. Each piece after it is twice as long."""
+LARGEST_CHUNK_BYTES = 4 << 20
 
 
 class RangeReader(Protocol):
@@ -46,11 +47,12 @@ async def read_gguf_ranges(readers: Sequence[RangeReader]) -> GgufFacts:
 
 async def read_gguf_header(reader: RangeReader) -> GgufHeader:
     """Returns one file's header; raises as `read_gguf_ranges`."""
-    parser = parse_header(reader.name, reader.size)
+    parser, chunk_bytes = parse_header(reader.name, reader.size), FIRST_CHUNK_BYTES
     try:
         need = next(parser)
         while True:
-            need = parser.send(await reader.read(need.offset, _length(need, reader.size)))
+            need = parser.send(await reader.read(need.offset, _length(need, reader.size, chunk_bytes)))
+            chunk_bytes = min(2 * chunk_bytes, LARGEST_CHUNK_BYTES)
     except StopIteration as done:
         return _result(done)
 
@@ -70,12 +72,13 @@ def read_gguf_files(paths: Sequence[Path]) -> GgufFacts:
 
 
 def _read_local(name: str, size: int, file: RawIOBase) -> GgufHeader:
-    parser = parse_header(name, size)
+    parser, chunk_bytes = parse_header(name, size), FIRST_CHUNK_BYTES
     try:
         need = next(parser)
         while True:
             file.seek(need.offset)
-            need = parser.send(file.read(_length(need, size)) or b"")
+            need = parser.send(file.read(_length(need, size, chunk_bytes)) or b"")
+            chunk_bytes = min(2 * chunk_bytes, LARGEST_CHUNK_BYTES)
     except StopIteration as done:
         return _result(done)
 
@@ -85,5 +88,5 @@ def _result(done: StopIteration) -> GgufHeader:
     return header
 
 
-def _length(need: Need, size: int) -> int:
-    return min(max(need.length, CHUNK_BYTES), size - need.offset)
+def _length(need: Need, size: int, chunk_bytes: int) -> int:
+    return min(max(need.length, chunk_bytes), size - need.offset)

@@ -1,5 +1,6 @@
 """Bounds for the hub's client library, which has none: how much an answer may hold, and how long it may take."""
 
+import logging
 import time
 from collections.abc import Iterator
 
@@ -31,6 +32,8 @@ def bound_hub_library(*, https_proxy: str = "") -> None:
         )
 
     set_client_factory(new_client)
+    # It tells of every request; what matters of them is told by who makes them.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 class _BoundedTransport(httpx2.BaseTransport):
