@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from mesh_under_test import MeshUnderTest
+from mesh_under_test import PROCESSES, MeshUnderTest
 
 from moorage_cli.quickstart.tiny_model import TinyModel, write_tiny_model
 
@@ -52,7 +52,8 @@ def mesh(open_root: Path, hub: tuple[str, Path]) -> Iterator[MeshUnderTest]:
     mesh = MeshUnderTest(open_root / "mesh", models, settings)
     mesh.start()
     yield mesh
-    everything = [psutil.Process(mesh.pid(name)) for name in ("postgres", "registry", "agent")]
+    everything = [psutil.Process(mesh.pid(name)) for name in PROCESSES if mesh.is_alive(name)]
+    assert len(everything) == len(PROCESSES), mesh.said()
     assert mesh.stop() == 0, mesh.said()
     assert not any(process.is_running() for process in everything)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from mesh_under_test import MeshUnderTest
+from mesh_under_test import PROCESSES, MeshUnderTest
 
 from moorage_cli.quickstart.tiny_model import SENTENCE, TinyModel
 
@@ -22,7 +22,7 @@ def pulled_bytes(mesh: MeshUnderTest, source: str) -> int:
     return 0
 
 
-@pytest.mark.parametrize("victim", ["postgres", "registry", "scheduler", "downloader", "agent"])
+@pytest.mark.parametrize("victim", PROCESSES)
 def test_a_deployment_outlives_the_death_of(mesh: MeshUnderTest, victim: str) -> None:
     model = f"killed-{victim}"
     # Weights of its own: nothing of it is cached.

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from mesh_under_test import MeshUnderTest
+from mesh_under_test import PROCESSES, MeshUnderTest
 
 from moorage_cli.quickstart.tiny_model import SENTENCE
 
 pytestmark = pytest.mark.e2e
-
-PROCESSES = ("postgres", "registry", "scheduler", "downloader", "agent")
 
 
 def test_a_killed_launcher_leaves_nothing_that_the_next_one_trips_over(

@@ -14,6 +14,7 @@ from moorage_cli.launcher.processes import ProcessRecord
 from moorage_cli.quickstart.tiny_model import TinyModel, write_tiny_model
 
 BIN = Path(sys.executable).parent
+PROCESSES = ("postgres", "registry", "scheduler", "downloader", "agent")
 
 
 class MeshUnderTest:
@@ -69,6 +70,10 @@ class MeshUnderTest:
 
     def pid(self, name: str) -> int:
         return ProcessRecord.read(self.home / "run" / f"{name}.json").pid
+
+    def is_alive(self, name: str) -> bool:
+        """Whether a process runs now."""
+        return ProcessRecord.read(self.home / "run" / f"{name}.json").process() is not None
 
     def kill(self, name: str) -> int:
         """Kills a process without warning; returns its former id."""

@@ -39,6 +39,7 @@ class Fleet:
         self.root = root
         self.events: list[ProcessEvent] = []
         self.order = root / "order"
+        self.supervisors: list[Supervisor] = []
 
     def spec(self, name: str, program: str = SERVE, **settings: float) -> ProcessSpec:
         ready = self.root / name
@@ -53,12 +54,14 @@ class Fleet:
         return ProcessSpec(name=name, command=command, is_ready=is_ready, **settings)
 
     def supervisor(self, *stages: list[ProcessSpec]) -> Supervisor:
-        return Supervisor(
+        made = Supervisor(
             stages=stages,
             run_dir=self.root / "run",
             log_dir=self.root / "logs",
             report=self.events.append,
         )
+        self.supervisors.append(made)
+        return made
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
@@ -71,10 +74,10 @@ class Fleet:
 
 @pytest.fixture
 async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
-    yield Fleet(tmp_path)
-    for process in psutil.Process().children():
-        process.kill()
-        process.wait()
+    fleet = Fleet(tmp_path)
+    yield fleet
+    for supervisor in fleet.supervisors:
+        await supervisor.stop()
 
 
 async def test_starts_in_order_and_stops_in_reverse(fleet: Fleet) -> None:
@@ -113,8 +116,9 @@ async def test_what_never_gets_ready_is_said(fleet: Fleet) -> None:
     supervisor = fleet.supervisor([fleet.spec("one", program, ready_within_s=1.0)])
     with pytest.raises(Unavailable, match=r"one did not start: not ready after 1 s"):
         await supervisor.start()
+    pid = supervisor.pids()["one"]
     await supervisor.stop()
-    assert psutil.Process().children() == []
+    assert not psutil.pid_exists(pid)
 
 
 async def test_a_command_that_cannot_be_prepared_fails_the_start(fleet: Fleet) -> None:
