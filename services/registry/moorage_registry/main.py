@@ -35,6 +35,9 @@ from moorage_registry.watch.tail import EventTail
 
 log = get_logger(__name__)
 
+_TASK_BACKOFF = BackoffPolicy(cap_s=2.0)
+"""Watchers and agents wait for these tasks: once the database is back, they must be too."""
+
 
 async def serve(settings: RegistrySettings, process: Process) -> None:
     """Runs the registry until it is told to stop."""
@@ -70,12 +73,15 @@ async def serve(settings: RegistrySettings, process: Process) -> None:
             add_watch_service(server, WatchServicer(database, tail))
             await server.start()
             await _until_migrated(settings)
-            process.tasks.start("sequencer", sequencer.run)
-            process.tasks.start("event tail", tail.run)
-            process.tasks.start("lease renewal", renewer.run)
-            process.tasks.start("node wake-ups", wakeups.run)
-            process.tasks.start("lapse", housekeeping.lapse)
-            process.tasks.start("ageing", housekeeping.age)
+            for name, run in {
+                "sequencer": sequencer.run,
+                "event tail": tail.run,
+                "lease renewal": renewer.run,
+                "node wake-ups": wakeups.run,
+                "lapse": housekeeping.lapse,
+                "ageing": housekeeping.age,
+            }.items():
+                process.tasks.start(name, run, backoff=_TASK_BACKOFF)
             await tail.wait_ready()
             process.tasks.start("readiness", lambda: follow_readiness(database, server))
             await process.until_stopped()

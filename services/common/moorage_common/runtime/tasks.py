@@ -62,7 +62,9 @@ class TaskSupervisor:
         self._clock = clock or SystemClock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def start(self, name: str, run: Run, *, restart: bool = True) -> SupervisedTask:
+    def start(
+        self, name: str, run: Run, *, restart: bool = True, backoff: BackoffPolicy | None = None
+    ) -> SupervisedTask:
         """Starts a task.
 
         The task gets a context of its own: the deadline and the request id of a call that happens
@@ -72,13 +74,15 @@ class TaskSupervisor:
             name: What the logs call it; unique among the tasks that run.
             run: Called for each start.
             restart: Whether to start it again when it raises; if not, the failure is only logged.
+            backoff: How long to wait before it starts again; as for all tasks if not given.
 
         Raises:
             ValueError: A task with this name is running.
         """
         if name in self._tasks:
             raise ValueError(f"a task named {name!r} is running already")
-        supervision = self._restarting(name, run) if restart else self._once(name, run)
+        policy = backoff or self._policy
+        supervision = self._restarting(name, run, policy) if restart else self._once(name, run)
         task = asyncio.create_task(supervision, name=name, context=contextvars.Context())
         self._tasks[name] = task
         task.add_done_callback(lambda _: self._tasks.pop(name))
@@ -100,15 +104,15 @@ class TaskSupervisor:
     ) -> None:
         await self.close()
 
-    async def _restarting(self, name: str, run: Run) -> None:
-        backoff = Backoff(self._policy, self._random)
+    async def _restarting(self, name: str, run: Run, policy: BackoffPolicy) -> None:
+        backoff = Backoff(policy, self._random)
         while True:
             started = self._clock.monotonic()
             with bind(task=name):
                 try:
                     await run()
                 except Exception as error:  # noqa: BLE001
-                    if self._clock.monotonic() - started > self._policy.cap_s:
+                    if self._clock.monotonic() - started > policy.cap_s:
                         backoff.reset()
                     delay_s = backoff.next_delay_s()
                     _log_failure(error, restart_in_s=round(delay_s, 3), failures=backoff.failures)
