@@ -4,15 +4,14 @@ import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from moorage_registry.store.database import async_url
+from moorage_registry.store.database import create_engine
 from moorage_registry.store.migrate import migrate
 from moorage_registry.store.schema import metadata
 
 
 async def test_the_migrations_lead_to_the_schema(database):
-    engine = create_async_engine(async_url(database.owner))
+    engine = create_engine(database.owner)
     async with engine.connect() as connection:
         found = await connection.run_sync(
             lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)

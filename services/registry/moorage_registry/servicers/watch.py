@@ -25,19 +25,24 @@ class WatchServicer:
     async def Watch(self, request: pb.WatchRequest, context: ServicerContext) -> AsyncIterator[bytes]:
         """Yields encoded WatchResponses."""
         kinds = frozenset(KIND.from_proto(kind) for kind in request.kinds) or frozenset(Kind)
+        await self._tail.wait_ready()
         after = request.after_revision or self._tail.revision
         if request.initial_state:
-            async with self._database.read(snapshot=True) as connection:
-                after = (await events.bounds(connection)).revision
-                for kind in Kind:
-                    if kind in kinds:
-                        for resource in await read_all(connection, kind):
-                            yield encode_current(resource)
+            # Read to the end before any of it is sent: a slow watcher must not keep a connection.
+            after, current = await self._current(kinds)
+            for resource in current:
+                yield resource
             yield encode_bookmark(after)
         async for batch in self._tail.follow(after):
             for event in batch:
                 if event.kind in kinds:
                     yield with_revision(event.event, event.revision)
+
+    async def _current(self, kinds: frozenset[Kind]) -> tuple[int, list[bytes]]:
+        async with self._database.read(snapshot=True) as connection:
+            revision = (await events.bounds(connection)).revision
+            found = [await read_all(connection, kind) for kind in Kind if kind in kinds]
+        return revision, [encode_current(resource) for resources in found for resource in resources]
 
 
 def add_watch_service(server: RpcServer, servicer: WatchServicer) -> None:

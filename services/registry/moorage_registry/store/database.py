@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import asyncpg
 from sqlalchemy import func, insert, select, text
-from sqlalchemy.engine import Result, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.engine import Result
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql import Executable
 
@@ -22,7 +22,7 @@ from moorage_common.core.backoff import BackoffPolicy
 from moorage_registry.core.changes import Change, Operation
 from moorage_registry.core.records import Kind
 from moorage_registry.store import schema
-from moorage_registry.store.failures import is_retryable, translate
+from moorage_registry.store.failures import DATABASE_ERRORS, contention, is_retryable, translate
 
 EncodeEvent = Callable[[Change, datetime], bytes]
 """Turns a change into the event that watchers get, without its revision."""
@@ -35,9 +35,17 @@ MAX_ATTEMPTS = 6
 """How often a transaction that lost a race is run before the caller is told to retry."""
 
 
-def async_url(url: str) -> str:
-    """Returns the URL with SQLAlchemy's name of the asyncpg driver: users write plain ``postgresql://``."""
-    return make_url(url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+def create_engine(url: str, **options: Any) -> AsyncEngine:  # noqa: ANN401
+    """Returns a pool of connections to ``postgresql://…``, with whatever asyncpg knows after the ``?``."""
+
+    async def connect() -> "asyncpg.Connection":
+        return await asyncpg.connect(url, timeout=5, server_settings={"application_name": "moorage-registry"})
+
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect, **options)
+
+
+class Overtaken(Exception):
+    """Raised by work that finds, with its locks, that what it read before them has changed: run it again."""
 
 
 class Transaction:
@@ -79,13 +87,8 @@ class Database:
             encode_event: Turns a change into the event that watchers get.
             pool_size: Connections at most.
         """
-        self._engine = create_async_engine(
-            async_url(url),
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=10,
-            pool_use_lifo=True,
-            connect_args={"timeout": 5, "server_settings": {"application_name": "moorage-registry"}},
+        self._engine = create_engine(
+            url, pool_size=pool_size, max_overflow=0, pool_timeout=10, pool_use_lifo=True
         )
         self._encode_event = encode_event
         self._random = Random()
@@ -117,7 +120,7 @@ class Database:
         Raises:
             Unavailable: The database is away (DATABASE_UNAVAILABLE).
         """
-        with _translated():
+        with translated():
             async with self._engine.connect() as connection:
                 if snapshot:
                     await connection.execution_options(isolation_level="REPEATABLE READ")
@@ -135,13 +138,15 @@ class Database:
         """
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                with _translated(attempt < MAX_ATTEMPTS):
+                with translated(attempt < MAX_ATTEMPTS):
                     return await self._attempt(work, commit=commit)
             except DBAPIError as error:
                 if not is_retryable(error):
                     raise
-                await asyncio.sleep(_RETRY.delay_s(attempt, self._random))
-        raise AssertionError("the last attempt returns or raises")
+            except Overtaken:
+                pass
+            await asyncio.sleep(_RETRY.delay_s(attempt, self._random))
+        raise contention()
 
     async def _attempt(self, work: Callable[[Transaction], Awaitable[T]], *, commit: bool) -> T:
         async with self._engine.connect() as connection:
@@ -168,11 +173,11 @@ class Database:
 
 
 @contextmanager
-def _translated(leave_retryable: bool = False) -> Iterator[None]:  # noqa: FBT001, FBT002
+def translated(leave_retryable: bool = False) -> Iterator[None]:  # noqa: FBT001, FBT002
     """Turns database errors into errors of the mesh; retryable ones are left as they are on demand."""
     try:
         yield
-    except (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DATABASE_ERRORS as error:
         if leave_retryable and is_retryable(error):
             raise
         translated = translate(error)

@@ -1,13 +1,12 @@
 """The one place that turns what PostgreSQL says into errors of the mesh."""
 
-import asyncio
-
 import asyncpg
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from moorage_common.core.errors import (
     ErrorReason,
+    FailedPrecondition,
     InvalidArgument,
     MoorageError,
     ResourceExhausted,
@@ -17,6 +16,13 @@ from moorage_common.core.errors import (
 _RETRYABLE = frozenset({"40001", "40P01", "23505"})
 """Serialization failure, deadlock, and a row that another transaction inserted a moment ago: run again, the
 same transaction sees that row, and answers with what it makes of it."""
+
+_AWAY = (OSError, PoolTimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""Raised where no connection is to be had, or where it broke. The last is asyncpg's own confusion when the server dies
+in the middle of something."""
+
+DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, *_AWAY)
+"""Everything that using the database raises."""
 
 _CONNECTION_CLASSES = frozenset({"08", "57", "53"})
 """SQLSTATE classes of a server that is away, shutting down or out of connections."""
@@ -35,13 +41,18 @@ def is_retryable(error: BaseException) -> bool:
 
 def is_disconnect(error: BaseException) -> bool:
     """Tells whether the database is away rather than unhappy with a statement."""
-    if isinstance(error, OSError | asyncio.TimeoutError | PoolTimeoutError | asyncpg.InterfaceError):
+    if isinstance(error, _AWAY):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     if sqlstate(error)[:2] in _CONNECTION_CLASSES:
         return True
     return isinstance(error, InterfaceError | OperationalError)
+
+
+def contention() -> Unavailable:
+    """The error of a transaction that lost every race."""
+    return Unavailable("the transaction met too much contention", remedy="Retry.", retry_after_s=0.2)
 
 
 def translate(error: BaseException) -> MoorageError | None:
@@ -54,20 +65,30 @@ def translate(error: BaseException) -> MoorageError | None:
             retry_after_s=1.0,
         )
     if is_retryable(error):
-        return Unavailable("the transaction met too much contention", retry_after_s=0.2)
+        return contention()
+    return _refusal(error)
+
+
+def _refusal(error: BaseException) -> MoorageError | None:
+    """Returns what a statement or a connection was refused for, if somebody else than we can mend it."""
     match sqlstate(error):
         case "22021" | "22P05":
             return InvalidArgument("a text of the request has the character NUL, which cannot be stored")
+        case "23514" if "claimed_within_capacity" in str(error):
+            return ResourceExhausted(
+                "a memory pool has less unclaimed memory than is needed",
+                reason=ErrorReason.INSUFFICIENT_MEMORY,
+            )
         case "42P01":
             return Unavailable(
                 "the registry is still preparing its database",
                 reason=ErrorReason.DATABASE_UNAVAILABLE,
                 retry_after_s=1.0,
             )
-        case "23514" if "claimed_within_capacity" in str(error):
-            return ResourceExhausted(
-                "a memory pool has less unclaimed memory than is needed",
-                reason=ErrorReason.INSUFFICIENT_MEMORY,
+        case "28000" | "28P01" | "3D000":
+            return FailedPrecondition(
+                f"the database refuses the registry: {error}",
+                reason=ErrorReason.DATABASE_UNAVAILABLE,
+                remedy="Check database_url and migration_database_url: role, password, database.",
             )
-        case _:
-            return None
+    return None

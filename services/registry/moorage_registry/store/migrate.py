@@ -6,10 +6,9 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from moorage_registry.store.database import async_url
+from moorage_registry.store.database import create_engine
 from moorage_registry.store.failures import translate
 
 _LOCK = 0x6D6F6F72
@@ -22,7 +21,7 @@ async def migrate(url: str) -> None:
     Raises:
         Unavailable: The database cannot be reached (DATABASE_UNAVAILABLE).
     """
-    engine = create_async_engine(async_url(url), poolclass=NullPool, connect_args={"timeout": 5})
+    engine = create_engine(url, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})

@@ -5,6 +5,11 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from moorage_registry.store.database import translated
+
+_COMMAND_TIMEOUT_S = 10.0
+"""Nothing that a session does takes long: silence for so many seconds means that it is dead."""
+
 
 class Session:
     """One session."""
@@ -32,9 +37,14 @@ class Session:
 
 @asynccontextmanager
 async def open_session(url: str) -> AsyncIterator[Session]:
-    """Opens a session to ``postgresql://…``, and ends it."""
-    connection = await asyncpg.connect(url, timeout=5)
-    try:
-        yield Session(connection)
-    finally:
-        connection.terminate()
+    """Opens a session to ``postgresql://…``, and ends it.
+
+    Raises:
+        Unavailable: The database is away, at once or while the session is used (DATABASE_UNAVAILABLE).
+    """
+    with translated():
+        connection = await asyncpg.connect(url, timeout=5, command_timeout=_COMMAND_TIMEOUT_S)
+        try:
+            yield Session(connection)
+        finally:
+            connection.terminate()

@@ -79,6 +79,9 @@ class EventTail:
                 self._revision = (await events.bounds(connection)).revision
                 self._wake()
             while batch := await events.after(connection, self._revision, _BATCH):
+                if batch[0].revision > self._revision + 1:
+                    # What lay between was compacted while the database could not be read.
+                    self._ring.clear()
                 self._ring.extend(batch)
                 self._revision = batch[-1].revision
                 self._wake()

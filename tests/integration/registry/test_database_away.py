@@ -1,0 +1,199 @@
+"""The database is killed, refuses, or is not ready yet: callers are told, and everything goes on by itself."""
+
+import asyncio
+import shutil
+import signal
+import socket
+import tempfile
+from pathlib import Path
+
+import asyncpg
+import psutil
+import pytest
+from fleet_tools import Fleet
+
+from moorage.registry.v1 import instance_pb2, watch_service_pb2, worker_service_pb2
+from moorage_cli.launcher.postgres import EmbeddedPostgres
+from moorage_common.core.errors import ErrorReason, MoorageError, Unavailable
+from moorage_registry.convert.events import encode_change
+from moorage_registry.store.database import Database
+from moorage_registry.store.events import sequence
+from moorage_registry.store.migrate import migrate
+from moorage_registry.watch.tail import EventTail
+
+
+@pytest.fixture
+def own_postgres():
+    """A server of the test's own, which it may kill."""
+    home = Path(tempfile.mkdtemp(prefix="moorage-pg-"))
+    # Root's server runs as another user, who must get there.
+    home.chmod(0o711)
+    server = EmbeddedPostgres(home / "data", port=_free_port(), durable=False)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def kill(server: EmbeddedPostgres) -> None:
+    """What the kernel does when memory is out: the server and all of its children at once."""
+    found = [p for p in psutil.process_iter() if _is_of(p, server.data_dir)]
+    assert found
+    for process in found:
+        process.send_signal(signal.SIGKILL)
+    psutil.wait_procs(found, timeout=10)
+
+
+def _is_of(process: psutil.Process, directory: Path) -> bool:
+    try:
+        return Path(process.cwd()) == directory.resolve()
+    except psutil.Error:
+        return False
+
+
+async def until(check):
+    async with asyncio.timeout(30):
+        while not check():
+            await asyncio.sleep(0.05)
+
+
+async def insist(call):
+    """Calls until the registry has its database back."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await call()
+            except Unavailable:
+                await asyncio.sleep(0.1)
+
+
+async def test_a_killed_database_comes_back_and_everything_goes_on(run_registry, own_postgres, capsys):
+    urls = own_postgres.urls
+    async with run_registry(database_url=urls.application, migration_database_url=urls.owner) as running:
+        fleet = Fleet(running.client)
+        await insist(fleet.register)
+        await fleet.create("before")
+        watch = running.client.watch.Watch(watch_service_pb2.WatchRequest(initial_state=True))
+        names = []
+
+        async def follow():
+            async for event in watch:
+                names.append(event.model.name)
+
+        following = asyncio.create_task(follow())
+        await until(lambda: "models/before" in names)
+        kill(own_postgres)
+        with pytest.raises(Unavailable) as caught:
+            await fleet.model("before")
+        assert caught.value.reason is ErrorReason.DATABASE_UNAVAILABLE
+        own_postgres.stop()
+        await asyncio.to_thread(own_postgres.start)
+        await insist(lambda: fleet.create("after"))
+        await until(lambda: "models/after" in names)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        assert "[error" not in capsys.readouterr().out
+        # Leases are renewed again, and what is wanted reaches the nodes.
+        async with fleet.agent() as agent:
+            await fleet.resolve_all()
+            [instance] = await fleet.instances("after")
+            await fleet.nominate((instance, "gpu-01"))
+            await agent.until_desired(lambda state: state.copies)
+            [instance] = await fleet.instances("after")
+            assert instance.state == instance_pb2.INSTANCE_STATE_FETCHING
+
+
+async def test_an_agent_is_told_that_the_database_is_away(run_registry, own_postgres):
+    urls = own_postgres.urls
+    async with run_registry(database_url=urls.application, migration_database_url=urls.owner) as running:
+        registered = await insist(Fleet(running.client).register)
+        beat = worker_service_pb2.HeartbeatRequest(worker="workers/gpu-01", lease_id=registered.lease_id)
+        beats: asyncio.Queue = asyncio.Queue()
+
+        async def requests():
+            while True:
+                yield await beats.get()
+
+        beats.put_nowait(beat)
+        stream = running.client.workers.Heartbeat(requests())
+        async for _ in stream:
+            break
+        kill(own_postgres)
+        beats.put_nowait(beat)
+        with pytest.raises(Unavailable) as caught:
+            async with asyncio.timeout(20):
+                async for _ in stream:
+                    pass
+        assert caught.value.reason is ErrorReason.DATABASE_UNAVAILABLE
+
+
+async def test_a_registry_that_starts_before_its_database_says_so_and_waits(run_registry, own_postgres):
+    urls = own_postgres.urls
+    own_postgres.stop()
+    async with run_registry(database_url=urls.application, migration_database_url=urls.owner) as running:
+        fleet = Fleet(running.client)
+        with pytest.raises(Unavailable) as caught:
+            await fleet.model()
+        assert caught.value.reason is ErrorReason.DATABASE_UNAVAILABLE
+        await asyncio.to_thread(own_postgres.start)
+        await insist(fleet.create)
+
+
+async def test_tables_that_are_not_there_yet_are_no_defect(own_postgres):
+    store = Database(own_postgres.urls.application, encode_event=encode_change)
+    with pytest.raises(Unavailable, match="preparing"):
+        async with store.read() as connection:
+            await sequence(connection, 1)
+    await store.close()
+
+
+async def test_a_password_that_is_refused_is_said_in_one_line(postgres):
+    wrong = postgres.owner.replace("://", "://nobody-").rpartition("/")[0] + "/nowhere"
+    with pytest.raises(MoorageError, match="refuses the registry"):
+        await migrate(wrong)
+
+
+async def test_the_database_url_may_say_what_asyncpg_understands(database):
+    store = Database(f"{database.application}?sslmode=prefer", encode_event=encode_change)
+    await store.ping()
+    await store.close()
+
+
+async def test_a_tail_that_missed_what_was_compacted_starts_over(database):
+    store = Database(database.application, encode_event=encode_change)
+    writer = await asyncpg.connect(database.owner)
+
+    async def put(*revisions):
+        for revision in revisions:
+            await writer.execute(
+                "INSERT INTO events VALUES ($1, 'MODEL', NULL, $2, now())", revision, b"%d" % revision
+            )
+        await writer.execute("UPDATE watch_state SET revision = $1", revisions[-1])
+
+    async def run_until(revision):
+        running = asyncio.create_task(tail.run())
+        async with asyncio.timeout(10):
+            while tail.revision < revision:
+                await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    tail = EventTail(store, database.application)
+    await run_until(0)
+    await put(1, 2, 3)
+    await run_until(3)
+    await writer.execute("DELETE FROM events")
+    await put(8, 9)
+    await writer.execute("UPDATE watch_state SET compacted = 7")
+    await run_until(9)
+    async for batch in tail.follow(7):
+        assert [event.event for event in batch] == [b"8", b"9"]
+        break
+    await writer.close()
+    await store.close()
