@@ -209,3 +209,50 @@ async def test_a_cancelled_download_drops_only_what_nothing_else_wants(fleet):
         left = (await fleet.client.artifacts.ListArtifactCopies(request)).copies
         assert [copy.worker for copy in left] == ["workers/b"]
         assert (await fleet.client.artifacts.CancelDownloadRecord(cancel)).download == cancelled
+
+
+async def fail_pull(fleet, lease):
+    wrong = status_pb2.Status(code=code_pb2.DATA_LOSS, message="wrong bytes")
+    await fleet.client.artifacts.ReportPull(
+        artifact_service_pb2.ReportPullRequest(lease_id=lease.lease_id, failure=wrong)
+    )
+
+
+async def test_a_download_whose_pull_fails_leaves_no_copy_that_nobody_brings(fleet):
+    async with fleet.agent() as agent:
+        made = await download(fleet, "gpu-01")
+        await fleet.resolve_all()
+        await agent.until_desired(lambda state: state.copies)
+        [lease] = await fleet.lease_pulls()
+        await fail_pull(fleet, lease)
+        failed = await get_download(fleet, made.name)
+        assert failed.state == artifact_pb2.DOWNLOAD_STATE_FAILED
+        assert failed.error.message == "wrong bytes"
+        await agent.until_desired(lambda state: not state.copies)
+
+
+async def test_a_copy_that_was_ready_and_is_lost_is_brought_again(fleet):
+    async with fleet.agent("a") as first, fleet.agent("b", node="node-2"):
+        await download(fleet, "a")
+        artifact = await fleet.resolve_all()
+        await first.report_copy(artifact, artifact_pb2.COPY_STATE_READY)
+        await fleet.create()
+        await fleet.resolve_all()
+        [instance] = await fleet.instances()
+        await fleet.nominate((instance, "b"))
+        await fleet.stop()
+        assert (await fleet.get_artifact(artifact)).pull.state == artifact_pb2.PULL_STATE_IDLE
+        await first.report_copy(artifact, artifact_pb2.COPY_STATE_FETCHING)
+        assert (await fleet.get_artifact(artifact)).pull.state == artifact_pb2.PULL_STATE_QUEUED
+
+
+async def test_a_downloader_that_moved_serves_what_it_pulled_at_its_new_address(fleet):
+    async with fleet.agent() as agent:
+        await download(fleet, "gpu-01")
+        artifact = await fleet.resolve_all()
+        [lease] = await fleet.lease_pulls(address="127.0.0.1:1")
+        await fleet.finish_pull(lease)
+        assert await fleet.lease_pulls("downloader-2", address="127.0.0.1:3") == []
+        assert await fleet.lease_pulls(address="127.0.0.1:2") == []
+        assert (await fleet.get_artifact(artifact)).pull.address == "127.0.0.1:2"
+        await agent.until_desired(lambda state: [*state.copies[0].read_from] == ["127.0.0.1:2"])

@@ -221,3 +221,24 @@ async def test_a_card_that_drops_off_the_bus_keeps_its_claims_and_offers_nothing
     assert len(worker.accelerator_memory) == 0
     await fleet.register(gpus=2)
     assert [pool.claimed_bytes for pool in (await fleet.worker()).accelerator_memory] == [GIB, 0]
+
+
+async def test_a_model_stopped_and_started_while_its_worker_is_away_gets_another_instance(run_registry):
+    async with run_registry(lease_ttl_s=1.0, replace_after_s=0.5) as running:
+        fleet = Fleet(running.client)
+        async with fleet.agent() as agent:
+            old = await fleet.bound(agent)
+            await fleet.stop()
+        await fleet.start()
+        found = await until(fleet.instances, lambda found: len(found) == 2)
+        fresh = next(instance for instance in found if instance.uid != old.uid)
+        assert fresh.state == instance_pb2.INSTANCE_STATE_PENDING
+
+
+async def test_a_pool_that_shrank_gives_out_no_more_than_it_has_once_old_claims_end(fleet):
+    async with fleet.agent(gpu_bytes=24 * GIB) as agent:
+        instance = await fleet.bound(agent, size=20 * GIB)
+    async with fleet.agent(gpu_bytes=10 * GIB) as agent:
+        assert (await fleet.worker()).accelerator_memory[0].available_bytes == 0
+        await agent.report(instance, instance_pb2.INSTANCE_STATE_STOPPED)
+        assert (await fleet.worker()).accelerator_memory[0].available_bytes == 10 * GIB

@@ -5,7 +5,7 @@ say, why a placement was chosen) are held as the JSON form of their protos.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -81,6 +81,10 @@ class Pool:
     foreign: int = 0
     present: bool = True
     """Whether the node still reports it."""
+
+    def with_claimed(self, claimed: int) -> "Pool":
+        """Returns the pool with so much given out. Capacity that was only there for old claims goes with them."""
+        return replace(self, claimed=claimed, capacity=max(0, self.total - self.reserved, claimed))
 
     @property
     def available(self) -> int:

@@ -9,10 +9,10 @@ from moorage_common.core.errors import ErrorReason
 from moorage_common.core.ids import new_uid
 from moorage_common.core.states import CopyState, DownloadState, InstanceState, PullState
 from moorage_registry.core.instances import apply
-from moorage_registry.core.records import Artifact, ArtifactCopy, Instance, Json
+from moorage_registry.core.records import Artifact, ArtifactCopy, Json
 from moorage_registry.core.transitions import HOLDS_CLAIM, NOMINATED, InstanceEvent
 from moorage_registry.store import schema
-from moorage_registry.store.database import Transaction
+from moorage_registry.store.database import Overtaken, Transaction
 from moorage_registry.store.lookups import lock_copy
 from moorage_registry.store.tables import ARTIFACTS, COPIES, DOWNLOADS, INSTANCES
 
@@ -48,15 +48,19 @@ async def want(tx: Transaction, pairs: Collection[Pair]) -> dict[Pair, ArtifactC
 
 
 async def report(tx: Transaction, artifact_id: str, worker_id: str, what: CopyReport) -> ArtifactCopy:
-    """Takes an agent's report. Instances that waited for the copy go on; a blob that is gone is pulled again.
+    """Takes an agent's report. Instances that waited for the copy go on; bytes that are gone are pulled again.
 
     Raises:
         NotFound: The copy is no longer wanted.
     """
     ready = what.state is CopyState.READY
-    waiting = await _waiting(tx, artifact_id, worker_id) if ready else []
-    artifacts = await _lock_artifacts(tx, {artifact_id} if what.error_reason else ())
+    waiting = await INSTANCES.lock(tx, *_waiting(artifact_id, worker_id)) if ready else []
+    lost = not ready and await _is_ready(tx, artifact_id, worker_id)
+    artifacts = await _lock_artifacts(tx, {artifact_id} if what.error_reason or lost else ())
     copy = await lock_copy(tx, artifact_id, worker_id)
+    if ready and len(await INSTANCES.find(tx.connection, *_waiting(artifact_id, worker_id))) > len(waiting):
+        # One was nominated before the copy was locked, and saw it on its way.
+        raise Overtaken
     changed = replace(
         copy,
         state=what.state,
@@ -74,6 +78,8 @@ async def report(tx: Transaction, artifact_id: str, worker_id: str, what: CopyRe
     if what.error_reason == ErrorReason.BLOB_NOT_FOUND:
         gone = [a for a in artifacts.values() if a.pull_state is PullState.COMPLETE]
         await ARTIFACTS.save(tx, [replace(a, pull_state=PullState.QUEUED, pull_done_bytes=0) for a in gone])
+    elif lost:
+        await _queue_pulls(tx, artifacts.values())
     return changed
 
 
@@ -155,20 +161,24 @@ async def _lock_artifacts(tx: Transaction, ids: Iterable[str]) -> dict[str, Arti
     return {artifact.id: artifact for artifact in found}
 
 
-async def _queue_pulls(tx: Transaction, artifacts: Collection[Artifact]) -> None:
+async def _queue_pulls(tx: Transaction, artifacts: Iterable[Artifact]) -> None:
     idle = [a for a in artifacts if a.pull_state in {PullState.IDLE, PullState.FAILED}]
     await ARTIFACTS.save(tx, [replace(a, pull_state=PullState.QUEUED, pull_error=None) for a in idle])
 
 
-async def _waiting(tx: Transaction, artifact_id: str, worker_id: str) -> list[Instance]:
+def _waiting(artifact_id: str, worker_id: str) -> list[ColumnElement[bool]]:
     models = select(schema.models.c.id).where(schema.models.c.artifact_id == artifact_id)
     table = schema.instances
-    return await INSTANCES.lock(
-        tx,
+    return [
         table.c.worker_id == worker_id,
         table.c.state == InstanceState.FETCHING,
         table.c.model_id.in_(models.scalar_subquery()),
-    )
+    ]
+
+
+async def _is_ready(tx: Transaction, artifact_id: str, worker_id: str) -> bool:
+    ready = _COPIES.c.state == CopyState.READY
+    return bool(await COPIES.find(tx.connection, COPIES.keyed([(artifact_id, worker_id)]), ready))
 
 
 def _wanted_by_instance() -> ColumnElement[bool]:

@@ -9,7 +9,7 @@ from moorage_common.core.ids import new_uid
 from moorage_common.core.states import DownloadState
 from moorage_registry.core.records import Download
 from moorage_registry.store import copies, schema
-from moorage_registry.store.database import Transaction
+from moorage_registry.store.database import Overtaken, Transaction
 from moorage_registry.store.lookups import lock_download
 from moorage_registry.store.tables import ARTIFACTS, COPIES, DOWNLOADS
 
@@ -59,6 +59,9 @@ async def cancel(tx: Transaction, download_id: str) -> Download:
     download = await lock_download(tx, download_id)
     if download.state not in _OPEN:
         return download
+    if download.artifact_id and not pairs:
+        # It was resolved before it was locked.
+        raise Overtaken
     [download] = await DOWNLOADS.save(tx, [replace(download, state=DownloadState.CANCELLED)])
     await tx.execute(delete(schema.resolutions).where(schema.resolutions.c.download_id == download_id))
     await copies.drop_unwanted(tx, pairs)

@@ -7,7 +7,7 @@ more, and removes records that are on their way out.
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from moorage_common.core.ids import new_short_id, new_uid
 from moorage_common.core.states import InstanceState, WorkerState
@@ -19,7 +19,7 @@ from moorage_registry.core.transitions import HOLDS_CLAIM, NOMINATED, InstanceEv
 from moorage_registry.store import copies, ledger, schema
 from moorage_registry.store.database import Transaction
 from moorage_registry.store.lookups import lock_instance, lock_model_if_any
-from moorage_registry.store.tables import INSTANCES, MODELS
+from moorage_registry.store.tables import INSTANCES, MODELS, WORKERS
 
 _TABLE = schema.instances
 
@@ -67,6 +67,9 @@ async def report(tx: Transaction, model_id: str, instance_id: str, what: Instanc
     """
     stopped = what.event is InstanceEvent.REPORT_STOPPED
     model = await lock_model_if_any(tx, model_id) if stopped else None
+    if model is not None:
+        # What follows may concern all of them, and comes after the worker's memory is locked.
+        await INSTANCES.lock(tx, _TABLE.c.model_id == model_id)
     instance = await lock_instance(tx, model_id, instance_id)
     move = apply_report(instance, what, now=tx.now)
     left = await commit(tx, [move])
@@ -93,31 +96,45 @@ async def release_lapsed(tx: Transaction) -> int:
     found = await INSTANCES.lock(
         tx, _TABLE.c.worker_id.in_(lapsed.scalar_subquery()), _TABLE.c.state.in_(states), skip_locked=True
     )
-    moves = [apply(instance, InstanceEvent.LEASE_LAPSED, now=tx.now) for instance in found]
+    # One may have come back just now: then its instances are what its agent says they are.
+    ids = {instance.worker_id for instance in found}
+    away = [schema.workers.c.id.in_(ids), schema.workers.c.state == WorkerState.UNREACHABLE]
+    gone = {worker.id for worker in await WORKERS.lock(tx, *away, share=True)} if found else set()
+    moves = [apply(i, InstanceEvent.LEASE_LAPSED, now=tx.now) for i in found if i.worker_id in gone]
     await commit(tx, moves)
     return len(moves)
 
 
 async def replace_unreachable(tx: Transaction, after: timedelta) -> int:
-    """Retires instances that were UNREACHABLE for too long, so that their models get fresh ones.
+    """Retires instances that were out of reach for too long, so that their models get fresh ones.
+
+    One that was to stop when its worker went away would keep its model waiting just so.
 
     What they hold stays claimed until their worker comes back and says that they have stopped.
 
     Returns:
         How many were retired.
     """
-    overdue = [
-        _TABLE.c.state == InstanceState.UNREACHABLE,
+    lapsed = select(schema.workers.c.id).where(schema.workers.c.state == WorkerState.UNREACHABLE)
+    stopping = and_(
+        _TABLE.c.state == InstanceState.STOPPING, _TABLE.c.worker_id.in_(lapsed.scalar_subquery())
+    )
+    out_of_reach = [
+        or_(_TABLE.c.state == InstanceState.UNREACHABLE, stopping),
         _TABLE.c.state_at < tx.now - after,
         _TABLE.c.retiring.is_(False),
     ]
-    ids = (await tx.execute(select(_TABLE.c.model_id).where(*overdue).distinct())).scalars().all()
-    models = await MODELS.lock(tx, schema.models.c.id.in_(ids)) if ids else []
-    found = await INSTANCES.lock(tx, *overdue, _TABLE.c.model_id.in_([model.id for model in models]))
-    await commit(tx, [apply(i, InstanceEvent.STOP, now=tx.now, retiring=True) for i in found])
+    ids = (await tx.execute(select(_TABLE.c.model_id).where(*out_of_reach).distinct())).scalars().all()
+    if not ids:
+        return 0
+    models = await MODELS.lock(tx, schema.models.c.id.in_(ids))
+    # All of their instances, for those are looked at below.
+    await INSTANCES.lock(tx, _TABLE.c.model_id.in_(ids))
+    overdue = await INSTANCES.find(tx.connection, *out_of_reach, _TABLE.c.model_id.in_(ids))
+    await commit(tx, [apply(i, InstanceEvent.STOP, now=tx.now, retiring=True) for i in overdue])
     for model in models:
         await settle_replicas(tx, model)
-    return len(found)
+    return len(overdue)
 
 
 def _new(model: Model, tx: Transaction) -> Instance:

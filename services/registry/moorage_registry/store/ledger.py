@@ -6,7 +6,7 @@ to give out more than a pool's capacity.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -115,7 +115,7 @@ class Ledger:
     def _add(self, claim: Claim, size_bytes: int) -> None:
         key = (claim.worker_id, claim.pool)
         pool = self.pools[key]
-        self.pools[key] = replace(pool, claimed=pool.claimed + size_bytes)
+        self.pools[key] = pool.with_claimed(pool.claimed + size_bytes)
         self._touched.add(key)
 
 

@@ -149,8 +149,7 @@ async def _read_workers(tx: Transaction, ids: set[str]) -> dict[str, Worker]:
     """Reads workers and keeps them from lapsing until the transaction ends."""
     if not ids:
         return {}
-    statement = WORKERS.select(schema.workers.c.id.in_(ids)).with_for_update(read=True)
-    found = [WORKERS.from_row(row) for row in await tx.execute(statement)]
+    found = await WORKERS.lock(tx, schema.workers.c.id.in_(ids), share=True)
     return {worker.id: worker for worker in found}
 
 

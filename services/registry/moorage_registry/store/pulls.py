@@ -4,16 +4,16 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, or_, select
 
 from moorage_common.core.ids import new_uid
-from moorage_common.core.states import DownloadState, InstanceState, PullState
+from moorage_common.core.states import CopyState, DownloadState, InstanceState, PullState
 from moorage_registry.core.pulled import check_pulled
 from moorage_registry.core.records import Artifact, Json
 from moorage_registry.store import copies, schema
-from moorage_registry.store.database import Transaction
+from moorage_registry.store.database import Overtaken, Transaction
 from moorage_registry.store.resolutions import stale_lease
-from moorage_registry.store.tables import ARTIFACTS, DOWNLOADS, INSTANCES
+from moorage_registry.store.tables import ARTIFACTS, COPIES, DOWNLOADS, INSTANCES
 
 _TABLE = schema.artifacts
 
@@ -21,7 +21,11 @@ _TABLE = schema.artifacts
 async def lease(
     tx: Transaction, *, holder: str, address: str, held: Collection[str], limit: int, ttl: timedelta
 ) -> list[Artifact]:
-    """Leases pulls: queued ones, lapsed ones, and the holder's from before it restarted."""
+    """Leases pulls: queued ones, lapsed ones, and the holder's from before it restarted.
+
+    What the holder has pulled before can be read at its address of today from now on.
+    """
+    await _serve_at(tx, holder, address)
     lapsed = or_(
         _TABLE.c.pull_lease_expires_at < tx.now,
         (_TABLE.c.pull_holder == holder) & _TABLE.c.pull_lease_id.not_in(list(held)),
@@ -82,7 +86,13 @@ async def complete(tx: Transaction, lease_id: str, files: list[Json]) -> None:
     leased = await _leased(tx, lease_id)
     check_pulled(leased, files)
     artifact = copies.without_lease(leased, PullState.COMPLETE)
-    done = replace(artifact, files=files, pull_done_bytes=artifact.size_bytes, pull_error=None)
+    done = replace(
+        artifact,
+        files=files,
+        pull_holder=leased.pull_holder,
+        pull_done_bytes=artifact.size_bytes,
+        pull_error=None,
+    )
     await ARTIFACTS.save(tx, [done])
     await copies.touch(tx, artifact.id)
 
@@ -93,18 +103,21 @@ async def fail(tx: Transaction, lease_id: str, error: Json) -> None:
     Raises:
         Aborted: The lease is not the caller's any more (LEASE_STALE).
     """
-    table = schema.instances
     peeked = await ARTIFACTS.find(tx.connection, _TABLE.c.pull_lease_id == lease_id)
-    of_artifact = select(schema.models.c.id).where(
-        schema.models.c.artifact_id.in_([artifact.id for artifact in peeked])
-    )
-    waiting = await INSTANCES.lock(
-        tx, table.c.state == InstanceState.FETCHING, table.c.model_id.in_(of_artifact.scalar_subquery())
-    )
+    of_artifact = _fetching([artifact.id for artifact in peeked])
+    waiting = await INSTANCES.lock(tx, *of_artifact)
     artifact = await _leased(tx, lease_id)
+    if len(await INSTANCES.find(tx.connection, *of_artifact)) > len(waiting):
+        # One was nominated before the artifact was locked, and waits for this pull.
+        raise Overtaken
     failed = copies.without_lease(artifact, PullState.FAILED)
     await ARTIFACTS.save(tx, [replace(failed, pull_address="", pull_error=error)])
     await INSTANCES.save(tx, [replace(instance, error=error) for instance in waiting])
+    missing = await COPIES.lock(
+        tx,
+        schema.artifact_copies.c.artifact_id == artifact.id,
+        schema.artifact_copies.c.state != CopyState.READY,
+    )
     open_downloads = await DOWNLOADS.lock(
         tx,
         schema.downloads.c.artifact_id == artifact.id,
@@ -113,6 +126,25 @@ async def fail(tx: Transaction, lease_id: str, error: Json) -> None:
     await DOWNLOADS.save(
         tx, [replace(download, state=DownloadState.FAILED, error=error) for download in open_downloads]
     )
+    await copies.drop_unwanted(tx, {(copy.artifact_id, copy.worker_id) for copy in missing})
+
+
+async def _serve_at(tx: Transaction, holder: str, address: str) -> None:
+    moved = await ARTIFACTS.lock(
+        tx,
+        _TABLE.c.pull_state == PullState.COMPLETE,
+        _TABLE.c.pull_holder == holder,
+        _TABLE.c.pull_address != address,
+    )
+    await ARTIFACTS.save(tx, [replace(artifact, pull_address=address) for artifact in moved])
+    for artifact in moved:
+        await copies.touch(tx, artifact.id)
+
+
+def _fetching(artifact_ids: list[str]) -> list[ColumnElement[bool]]:
+    models = select(schema.models.c.id).where(schema.models.c.artifact_id.in_(artifact_ids))
+    table = schema.instances
+    return [table.c.state == InstanceState.FETCHING, table.c.model_id.in_(models.scalar_subquery())]
 
 
 async def _leased(tx: Transaction, lease_id: str) -> Artifact:

@@ -10,10 +10,10 @@ from sqlalchemy import delete, or_, select, update
 from moorage_common.core.errors import Aborted, ErrorReason
 from moorage_common.core.ids import new_uid
 from moorage_common.core.states import CopyState, DownloadState, ResolutionState
-from moorage_registry.core.records import Artifact, Json, Resolution
+from moorage_registry.core.records import Artifact, Json, Model, Resolution
 from moorage_registry.store import copies, schema
 from moorage_registry.store.database import Transaction
-from moorage_registry.store.lookups import lock_download, lock_model
+from moorage_registry.store.lookups import lock_download, lock_model_if_any
 from moorage_registry.store.tables import ARTIFACTS, DOWNLOADS, MODELS
 
 _TABLE = schema.resolutions
@@ -62,7 +62,7 @@ async def resolve(tx: Transaction, lease_id: str, artifact: Artifact) -> None:
     """
     found = await _peek(tx, lease_id)
     if found.model_id:
-        model = await lock_model(tx, found.model_id)
+        model = await _lock_owner(tx, found.model_id)
         stored = await record_artifact(tx, artifact)
         await _take(tx, lease_id)
         resolved = replace(
@@ -92,7 +92,7 @@ async def fail(tx: Transaction, lease_id: str, error: Json, *, retry_after: time
     found = await _peek(tx, lease_id)
     final = retry_after is None
     if found.model_id:
-        model = await lock_model(tx, found.model_id)
+        model = await _lock_owner(tx, found.model_id)
         state = ResolutionState.FAILED if final else ResolutionState.RESOLVING
         await MODELS.save(tx, [replace(model, resolution_state=state, resolution_error=error)])
     elif found.download_id:
@@ -126,6 +126,13 @@ async def _peek(tx: Transaction, lease_id: str) -> Resolution:
     if row is None:
         raise stale_lease("the resolution")
     return _record(row)
+
+
+async def _lock_owner(tx: Transaction, model_id: str) -> Model:
+    model = await lock_model_if_any(tx, model_id)
+    if model is None:
+        raise stale_lease("the resolution")
+    return model
 
 
 async def _take(tx: Transaction, lease_id: str) -> None:

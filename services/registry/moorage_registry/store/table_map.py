@@ -71,15 +71,19 @@ class RecordTable(Generic[R]):
         self,
         tx: Transaction,
         *where: ColumnElement[bool],
+        share: bool = False,
         skip_locked: bool = False,
         limit: int | None = None,
     ) -> list[R]:
-        """Reads records and locks their rows, in the order of their uids: no two callers can deadlock."""
+        """Reads records and locks their rows, in the order of their uids: no two callers can deadlock.
+
+        With share, others may lock them so too, and only changes have to wait.
+        """
         statement = (
             select(*self._columns)
             .where(*where)
             .order_by(self.table.c.uid)
-            .with_for_update(skip_locked=skip_locked)
+            .with_for_update(read=share, skip_locked=skip_locked)
             .limit(limit)
         )
         return [self.from_row(row) for row in await tx.execute(statement)]

@@ -2,7 +2,8 @@
 
 Locks are always taken in this order, and within a table in the order of the uids, so that no two
 transactions can wait for each other: models, instances, workers, memory pools, artifacts, copies,
-downloads, resolutions.
+downloads, resolutions. (A model's own resolution may come right after the model: who leases one
+waits for nothing else.)
 """
 
 from moorage_registry.core.records import Artifact, ArtifactCopy, Download, Instance, Model, Worker

@@ -159,16 +159,19 @@ async def measure(
 
 async def mark_lapsed(tx: Transaction) -> list[str]:
     """Makes workers whose lease has lapsed UNREACHABLE, and returns their ids."""
-    lapsed = (
-        select(schema.worker_leases.c.worker_id)
-        .where(schema.worker_leases.c.expires_at < func.clock_timestamp())
-        .scalar_subquery()
-    )
-    table = schema.workers
+    leases, table = schema.worker_leases, schema.workers
+    lapsed = select(leases.c.worker_id).where(leases.c.expires_at < func.clock_timestamp())
     workers = await WORKERS.lock(
-        tx, table.c.state != WorkerState.UNREACHABLE, table.c.id.in_(lapsed), skip_locked=True
+        tx,
+        table.c.state != WorkerState.UNREACHABLE,
+        table.c.id.in_(lapsed.scalar_subquery()),
+        skip_locked=True,
     )
-    saved = await WORKERS.save(tx, [replace(w, state=WorkerState.UNREACHABLE) for w in workers])
+    # One may have registered just before it was locked: then its lease is a new one.
+    still = set((await tx.execute(lapsed.where(leases.c.worker_id.in_([w.id for w in workers])))).scalars())
+    saved = await WORKERS.save(
+        tx, [replace(w, state=WorkerState.UNREACHABLE) for w in workers if w.id in still]
+    )
     await ledger.note(tx, Operation.UPDATED, saved)
     return [worker.id for worker in saved]
 
@@ -222,14 +225,10 @@ def _merged(pool: Pool, reported: Pool | None) -> Pool:
     """A known pool as the node reports it now. What is claimed stays claimed, even on a card that is gone."""
     if reported is None:
         return replace(pool, present=False)
-    return replace(
-        pool,
-        position=reported.position,
-        total=reported.total,
-        reserved=reported.reserved,
-        capacity=max(reported.capacity, pool.claimed),
-        present=True,
+    now = replace(
+        pool, position=reported.position, total=reported.total, reserved=reported.reserved, present=True
     )
+    return now.with_claimed(pool.claimed)
 
 
 def _pool_row(pool: Pool) -> dict[str, Any]:
