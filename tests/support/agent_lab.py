@@ -73,6 +73,8 @@ class EngineLab:
     engine: Engine
     tasks: TaskSupervisor = field(default_factory=lambda: TaskSupervisor(random=Random(1)))
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    seen: list[EnginePhase] = field(default_factory=list)
+    """Phases that the one engine was in when something changed."""
 
     def manager(self, **changes: Any) -> EngineManager:
         values: dict[str, Any] = {
@@ -83,15 +85,21 @@ class EngineLab:
             "times": IMPATIENT,
             "restart": QUICK_RESTART,
         }
-        return EngineManager(
+
+        def on_change() -> None:
+            self.seen += [status.phase for status in manager.statuses()]
+            self.changed.set()
+
+        manager = EngineManager(
             engines={EngineKind.LLAMA_CPP: self.engine},
             files=self.files,
             settings=EngineSettings(**{**values, **changes}),
             tasks=self.tasks,
             clock=SystemClock(),
             random=Random(1),
-            on_change=self.changed.set,
+            on_change=on_change,
         )
+        return manager
 
     async def until(self, manager: EngineManager, met: Callable[[EngineStatus], bool]) -> EngineStatus:
         """Waits until the one engine is as described."""

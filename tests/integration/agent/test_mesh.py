@@ -201,14 +201,15 @@ async def test_engines_stop_with_an_agent_that_was_asked_for_that(
     mesh: PlayedMesh, start_agent: StartAgent
 ) -> None:
     agent = start_agent("--stop-engines-on-exit")
-    await mesh.deploy()
+    before = await mesh.deploy()
     [engine] = await agent.engines()
     assert await agent.stop() == 0
     assert ProcessIdentity.of(engine.pid) is None
     # Nothing of it is forgotten: the next agent starts it again.
     start_agent()
-    await mesh.until_instance(instance_pb2.INSTANCE_STATE_STARTING)
-    await mesh.until_instance(instance_pb2.INSTANCE_STATE_RUNNING)
+    await mesh.until_instance(
+        instance_pb2.INSTANCE_STATE_RUNNING, lambda found: found.endpoint != before.endpoint
+    )
 
 
 async def test_bytes_that_arrived_before_a_kill_are_not_fetched_again(
@@ -227,15 +228,16 @@ async def test_bytes_that_arrived_before_a_kill_are_not_fetched_again(
 
 async def test_wrong_bytes_are_fetched_again(mesh: PlayedMesh, start_agent: StartAgent) -> None:
     agent = start_agent()
-    mesh.blobs.flips = 1
+    mesh.blobs.flips = 1_000
     await mesh.nominate()
     await mesh.pull()
     failed = await eventually(mesh.copy, lambda found: found.state == artifact_pb2.COPY_STATE_FAILED)
     assert from_status(failed.error).reason is ErrorReason.DIGEST_MISMATCH
+    mesh.blobs.flips = 0
     await mesh.until_instance(instance_pb2.INSTANCE_STATE_FETCHED)
-    assert mesh.blobs.reads == [0, 0]
+    assert set(mesh.blobs.reads) == {0}
     quarantine = agent.output.parent / "agent" / "quarantine"
-    assert len(list(quarantine.iterdir())) == 1
+    assert 1 <= len(list(quarantine.iterdir())) <= 2
 
 
 async def test_a_blob_that_is_gone_is_pulled_again(mesh: PlayedMesh, start_agent: StartAgent) -> None:
