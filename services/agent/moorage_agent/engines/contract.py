@@ -8,7 +8,7 @@ Life cycle of one engine process, as `supervisor` drives it:
                                               │
                                         explain(log) ──► what the registry is told
 
-An engine is any program that serves OpenAI's completions over HTTP. It runs in its own session, gets
+An engine is any program that serves OpenAI's completions over HTTP. It leads a process group, gets
 a list of arguments and an environment that is built for it, and writes its log to stdout and stderr.
 It may outlive the agent: nothing that it needs may live in the agent's process.
 """

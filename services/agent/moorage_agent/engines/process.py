@@ -1,6 +1,6 @@
 """Processes that may outlive the agent, and that the next agent can find again without mistaking another.
 
-An engine leads a session and a process group of its own: signals meant for the agent do not reach it,
+An engine leads a process group of its own: signals meant for the agent do not reach it,
 and everything that it starts can be ended with it.
 """
 

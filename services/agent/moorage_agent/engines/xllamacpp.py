@@ -57,4 +57,5 @@ class XllamacppEngine(LlamaCppEngine):
         return Command(arguments=(*_SERVER, "--spec", str(path)))
 
 
-_SERVER = (sys.executable, "-m", "moorage_agent.engines.xllamacpp_server")
+# -P: what lies in the directory that it starts in is no module of ours.
+_SERVER = (sys.executable, "-P", "-m", "moorage_agent.engines.xllamacpp_server")
