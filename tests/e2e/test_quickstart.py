@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from moorage_cli.quickstart.tiny_model import SENTENCE
+from moorage_cli.quickstart.tiny_model import SENTENCE, TinyModel, write_tiny_model
 
 pytestmark = pytest.mark.e2e
 
@@ -72,4 +72,39 @@ def test_it_stays_up_until_told_and_its_hints_work(open_root: Path) -> None:
         process.send_signal(signal.SIGINT)
         process.stdout.read()
         assert process.wait() == 0
+    assert processes_of(home) == []
+
+
+def test_it_deploys_another_model_from_the_hub_that_is_configured(
+    open_root: Path, hub: tuple[str, Path]
+) -> None:
+    path = hub[1] / "test" / "Other_Model" / "other.gguf"
+    path.parent.mkdir(parents=True)
+    write_tiny_model(path, TinyModel(name="other", sentence="Another one answers."))
+    home = open_root / "quickstart-other"
+    done = subprocess.run(
+        quickstart(home, "--once", "--model", "hf:test/Other_Model/other.gguf"),
+        env={**os.environ, "HF_ENDPOINT": hub[0]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Another one answers." in done.stdout
+    assert "moor explain other-model" in done.stdout
+
+
+def test_a_model_that_is_not_there_fails_and_leaves_nothing_running(
+    open_root: Path, hub: tuple[str, Path]
+) -> None:
+    home = open_root / "quickstart-missing"
+    failed = subprocess.run(
+        quickstart(home, "--model", "hf:test/missing/model.gguf"),
+        env={**os.environ, "HF_ENDPOINT": hub[0]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert failed.returncode == 1
+    assert "reason: SOURCE_NOT_FOUND" in failed.stderr
     assert processes_of(home) == []

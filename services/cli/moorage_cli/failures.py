@@ -25,6 +25,8 @@ from moorage_common.core.errors import (
 
 _MESH_AWAY = "Is the mesh up? Start it with 'moor up', or say where it is with --registry and the like."
 
+_AWAY = (ErrorReason.SERVICE_UNAVAILABLE, ErrorReason.SERVER_DRAINING, ErrorReason.DEADLINE_EXCEEDED)
+
 EXIT_FAILED = 1
 EXIT_UNPLACED = 3
 EXIT_UNREACHABLE = 4
@@ -33,7 +35,7 @@ EXIT_INTERRUPTED = 130
 
 def exit_code(error: MoorageError) -> int:
     """Returns the exit code that an error ends the program with."""
-    return EXIT_UNREACHABLE if isinstance(error, Unavailable | DeadlineExceeded) else EXIT_FAILED
+    return EXIT_UNREACHABLE if _is_mesh_away(error) else EXIT_FAILED
 
 
 def of_system(error: OSError) -> MoorageError:
@@ -56,9 +58,14 @@ def print_error(console: Console, error: MoorageError) -> None:
     for shortage in error.shortages:
         console.print(Text(f"  {shortage.subject}: {shortage.description}"))
     console.print(Text.assemble(("reason: ", "dim"), str(error.reason)))
-    remedy = error.remedy or (_MESH_AWAY if isinstance(error, Unavailable) else "")
+    remedy = error.remedy or (_MESH_AWAY if _is_mesh_away(error) else "")
     if remedy:
         console.print(Text.assemble(("remedy: ", "dim"), remedy))
+
+
+def _is_mesh_away(error: MoorageError) -> bool:
+    # A source or an engine that does not answer is another matter.
+    return isinstance(error, Unavailable | DeadlineExceeded) and error.reason in _AWAY
 
 
 def print_defect(console: Console, error: Exception) -> None:

@@ -12,11 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from moorage_cli.launcher import supervisor as supervisor_module
 from moorage_cli.launcher.command import Command
 from moorage_cli.launcher.events import ProcessEvent, ProcessEventKind
 from moorage_cli.launcher.leash import leashed
 from moorage_cli.launcher.supervisor import ProcessSpec, Supervisor
-from moorage_common.core.errors import FailedPrecondition, Unavailable
+from moorage_common.core.errors import FailedPrecondition
 
 SERVE = """
 import pathlib, signal, sys, time
@@ -104,17 +105,29 @@ async def test_restarts_what_was_killed_and_says_how_it_died(fleet: Fleet) -> No
 async def test_what_does_not_start_is_tried_thrice_then_said(fleet: Fleet) -> None:
     supervisor = fleet.supervisor([fleet.spec("one", "raise SystemExit('port 7600 is taken')")])
     with pytest.raises(
-        Unavailable, match="one did not start: exit code 1; its last words: port 7600 is taken"
+        FailedPrecondition, match="one did not start: exit code 1; its last words: port 7600 is taken"
     ):
         await supervisor.start()
     assert fleet.count(ProcessEventKind.DIED, "one") == 2
     await supervisor.stop()
 
 
+async def test_what_takes_long_is_told_with_its_last_words(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, "_TELL_EVERY_S", 0.2)
+    program = "print('waiting for the database', flush=True); import time; time.sleep(1);" + SERVE
+    supervisor = fleet.supervisor([fleet.spec("one", program)])
+    await supervisor.start()
+    waiting = [event for event in fleet.events if event.kind is ProcessEventKind.WAITING]
+    assert waiting[-1].last_line == "waiting for the database"
+    await supervisor.stop()
+
+
 async def test_what_never_gets_ready_is_said(fleet: Fleet) -> None:
     program = "import time; print('waiting', flush=True); time.sleep(60)"
     supervisor = fleet.supervisor([fleet.spec("one", program, ready_within_s=1.0)])
-    with pytest.raises(Unavailable, match=r"one did not start: not ready after 1 s"):
+    with pytest.raises(FailedPrecondition, match=r"one did not start: not ready after 1 s"):
         await supervisor.start()
     pid = supervisor.pids()["one"]
     await supervisor.stop()

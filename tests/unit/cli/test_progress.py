@@ -83,6 +83,7 @@ def test_errors_are_told_with_reason_and_remedy() -> None:
 def test_exit_codes_tell_a_refusal_from_a_mesh_that_is_away() -> None:
     assert exit_code(NotFound("no")) == 1
     assert exit_code(Unavailable("away")) == 4
+    assert exit_code(Unavailable("the hub is away", reason=ErrorReason.SOURCE_UNAVAILABLE)) == 1
 
 
 def test_what_the_system_refuses_has_a_reason() -> None:

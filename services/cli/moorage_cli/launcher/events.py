@@ -8,6 +8,8 @@ class ProcessEventKind(StrEnum):
     """What happened to a process."""
 
     READY = "READY"
+    WAITING = "WAITING"
+    """It runs, and is not ready yet. Told every few seconds."""
     DIED = "DIED"
     STOPPED = "STOPPED"
 
@@ -18,11 +20,9 @@ class ProcessEvent:
 
     kind: ProcessEventKind
     name: str
-    pid: int = 0
-    """For READY."""
     detail: str = ""
     """For DIED: how it ended."""
     last_line: str = ""
-    """For DIED: the last line of its log."""
+    """For DIED and WAITING: the last line of its log."""
     seconds: float = 0.0
-    """For READY: how long it took. For DIED: after how long it is started again."""
+    """For READY and WAITING: since its start. For DIED: after how long it is started again."""

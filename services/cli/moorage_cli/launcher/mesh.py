@@ -81,7 +81,7 @@ class Mesh:
         """Starts every process and waits until each serves.
 
         Raises:
-            Unavailable: One does not; call `stop` then, too.
+            MoorageError: One does not; call `stop` then, too.
         """
         await self._supervisor.start()
 
@@ -115,10 +115,13 @@ class Mesh:
     def _service_spec(self, name: str) -> ProcessSpec:
         argv = (sys.executable, "-m", f"moorage_{name}")
         address = self.addresses[name]
+        # A database that is not ours may come up later; the registry waits for it, and so do we.
+        waits_for_others = name == "registry" and self._postgres is None
         return ProcessSpec(
             name=name,
             command=lambda: Command(argv=argv, env=self._service_environment(name)),
             is_ready=lambda pid: is_serving(address, self._telemetry),  # noqa: ARG005 - asked by address
+            ready_within_s=None if waits_for_others else 60.0,
             stop_grace_s=_STOP_GRACE_S.get(name, 10.0),
         )
 

@@ -87,10 +87,12 @@ def _tell(console: Console, mesh: Mesh, event: ProcessEvent) -> None:
         case ProcessEventKind.READY:
             text = f"{mesh.addresses[event.name]}   {duration(event.seconds)}"
             print_milestone(console, Mark.DONE, event.name, text)
+        case ProcessEventKind.WAITING:
+            print_milestone(console, Mark.WAITING, event.name, f"not ready after {duration(event.seconds)}")
         case ProcessEventKind.DIED:
             text = f"{event.detail}; starting it again in {event.seconds:g} s"
             print_milestone(console, Mark.TROUBLE, event.name, text)
-            if event.last_line:
-                console.print(f"                its last words: {event.last_line}", style="dim", markup=False)
         case ProcessEventKind.STOPPED:
             return
+    if event.last_line:
+        console.print(f"                its last words: {event.last_line}", style="dim", markup=False)

@@ -21,9 +21,11 @@ from moorage_cli.launcher.command import Command
 from moorage_cli.launcher.events import ProcessEvent, ProcessEventKind
 from moorage_cli.launcher.leash import leashed
 from moorage_cli.launcher.processes import ProcessRecord, end_processes
-from moorage_common.core.errors import ErrorReason, MoorageError, Unavailable
+from moorage_common.core.errors import ErrorReason, FailedPrecondition, MoorageError
 
 _POLL_S = 0.03
+_TELL_EVERY_S = 5.0
+"""How often it is told that a process is not ready yet."""
 _FIRST_BACKOFF_S = 0.2
 _LONGEST_BACKOFF_S = 10.0
 _HEALTHY_AFTER_S = 30.0
@@ -41,8 +43,8 @@ class ProcessSpec:
     """Called before every start, in another thread: it may prepare, and block."""
     is_ready: Callable[[int], Awaitable[bool]]
     """Whether the process with this id does its work. Polled; it must not raise."""
-    ready_within_s: float = 60.0
-    """A process that takes longer for its first start fails the start of everything."""
+    ready_within_s: float | None = 60.0
+    """A process that takes longer for its first start fails the start of everything. None: it may."""
     stop_grace_s: float = 10.0
 
 
@@ -75,7 +77,7 @@ class Supervisor:
         """Starts everything and waits until all of it is ready. Call it in the main thread.
 
         Raises:
-            Unavailable: A process did not come up; the message has its last words. Call `stop` then, too.
+            FailedPrecondition: A process did not come up; the message has its last words. Call `stop` then, too.
         """
         self._run_dir.mkdir(parents=True, exist_ok=True)
         self._log_dir.mkdir(parents=True, exist_ok=True)
@@ -145,7 +147,7 @@ class _Keeper:
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             await self._end(process)
-            self._report(ProcessEvent(kind=ProcessEventKind.STOPPED, name=self.name))
+            self._tell(ProcessEventKind.STOPPED)
         self._record_path.unlink(missing_ok=True)
 
     async def _keep(self) -> None:
@@ -159,15 +161,8 @@ class _Keeper:
                 backoff_s = _FIRST_BACKOFF_S
             if not self._was_ready.is_set() and tries == _FIRST_START_TRIES:
                 raise _did_not_start(self.name, how, self._log_path)
-            self._report(
-                ProcessEvent(
-                    kind=ProcessEventKind.DIED,
-                    name=self.name,
-                    detail=how,
-                    last_line=last_log_line(self._log_path),
-                    seconds=backoff_s,
-                )
-            )
+            last_line = last_log_line(self._log_path)
+            self._tell(ProcessEventKind.DIED, backoff_s, detail=how, last_line=last_line)
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
 
@@ -209,19 +204,24 @@ class _Keeper:
         return self._process
 
     async def _announce_when_ready(self, process: asyncio.subprocess.Process, started: float) -> None:
+        told = started
         while process.returncode is None:
+            now = time.monotonic()
             if await self._spec.is_ready(process.pid):
                 self._was_ready.set()
-                self._report(
-                    ProcessEvent(
-                        kind=ProcessEventKind.READY,
-                        name=self.name,
-                        seconds=time.monotonic() - started,
-                        pid=process.pid,
-                    )
-                )
+                self._tell(ProcessEventKind.READY, now - started)
                 return
+            if now - told > _TELL_EVERY_S:
+                told = now
+                self._tell(ProcessEventKind.WAITING, now - started, last_line=last_log_line(self._log_path))
             await asyncio.sleep(_POLL_S)
+
+    def _tell(
+        self, kind: ProcessEventKind, seconds: float = 0.0, *, detail: str = "", last_line: str = ""
+    ) -> None:
+        self._report(
+            ProcessEvent(kind=kind, name=self.name, seconds=seconds, detail=detail, last_line=last_line)
+        )
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         process.send_signal(self._stop_signal)
@@ -266,9 +266,9 @@ def _rotate(path: Path) -> None:
         path.replace(path.with_suffix(".log.1"))
 
 
-def _did_not_start(name: str, how: str, log_path: Path) -> Unavailable:
+def _did_not_start(name: str, how: str, log_path: Path) -> FailedPrecondition:
     last_words = last_log_line(log_path)
-    return Unavailable(
+    return FailedPrecondition(
         f"{name} did not start: {how}" + (f"; its last words: {last_words}" if last_words else ""),
         reason=ErrorReason.SERVICE_UNAVAILABLE,
         remedy=f"Its log is {log_path}.",
