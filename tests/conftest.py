@@ -99,7 +99,7 @@ def run_registry(database: PostgresUrls) -> RunRegistry:
 
     @asynccontextmanager
     async def run(**settings: object) -> AsyncIterator[RunningRegistry]:
-        address = f"127.0.0.1:{free_port()}"
+        address = str(settings.get("listen", f"127.0.0.1:{free_port()}"))
         values: dict[str, object] = {
             "listen": address,
             "database_url": database.application,

@@ -92,10 +92,10 @@ async def test_changes_arrive_and_snapshots_taken_before_stay_as_they_were(follo
 
 async def test_a_broken_stream_is_taken_up_from_the_last_revision(follow):
     draining = Unavailable("going away", reason=ErrorReason.SERVER_DRAINING)
-    too_slow = ResourceExhausted("too slow", reason=ErrorReason.WATCHER_TOO_SLOW)
+    busy = ResourceExhausted("busy", reason=ErrorReason.SERVER_BUSY)
     registry = Registry(
         [worker("a", 1), bookmark(5), worker("a", 2, operation=UPDATED, revision=6), draining],
-        [worker("a", 3, operation=UPDATED, revision=8), too_slow],
+        [worker("a", 3, operation=UPDATED, revision=8), busy],
         [worker("b", 1, operation=CREATED, revision=9, uid="u2")],
     )
     informer = await follow(registry)

@@ -13,8 +13,10 @@ from moorage_registry.convert.json import error_to_json, optional_error, to_json
 from moorage_registry.store import pulls, resolutions
 from moorage_registry.store.database import Database, Transaction
 
-LEASE_TTL = timedelta(seconds=15)
-"""How long a downloader may be silent before another one takes its work over."""
+PULL_LEASE_TTL = timedelta(seconds=15)
+"""How long a downloader may be silent about a pull before another one takes it over."""
+RESOLUTION_LEASE_TTL = timedelta(seconds=120)
+"""How long a downloader has for a resolution: a hub may be slow, and this lease is not renewed."""
 
 _MAX_SIZE_BYTES = (1 << 63) - 1
 
@@ -33,14 +35,14 @@ class DownloaderTasks:
                 holder=request.holder,
                 held=request.held_lease_ids,
                 limit=request.max_results,
-                ttl=LEASE_TTL,
+                ttl=RESOLUTION_LEASE_TTL,
             )
             leases = [
                 pb.ResolutionLease(
                     lease_id=resolution.lease_id or "",
                     source=resolution.source,
                     failed_attempts=resolution.failed_attempts,
-                    ttl=_duration(LEASE_TTL),
+                    ttl=_duration(RESOLUTION_LEASE_TTL),
                 )
                 for resolution in leased
             ]
@@ -91,13 +93,13 @@ class DownloaderTasks:
                 address=request.address,
                 held=request.held_lease_ids,
                 limit=request.max_results,
-                ttl=LEASE_TTL,
+                ttl=PULL_LEASE_TTL,
             )
             leases = [
                 pb.PullLease(
                     lease_id=artifact.pull_lease_id or "",
                     artifact=artifact_to_proto(artifact),
-                    ttl=_duration(LEASE_TTL),
+                    ttl=_duration(PULL_LEASE_TTL),
                 )
                 for artifact in leased
             ]
@@ -115,11 +117,11 @@ class DownloaderTasks:
                 done_bytes=request.done_bytes,
                 bytes_per_second=request.bytes_per_second,
                 error=error,
-                ttl=LEASE_TTL,
+                ttl=PULL_LEASE_TTL,
             )
 
         await self._database.transact(work)
-        return pb.RenewPullResponse(ttl=_duration(LEASE_TTL))
+        return pb.RenewPullResponse(ttl=_duration(PULL_LEASE_TTL))
 
     async def ReportPull(
         self, request: pb.ReportPullRequest, context: ServicerContext
