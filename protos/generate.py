@@ -15,7 +15,9 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parent
 PACKAGES = ("moorage", "buf")
-PATTERNS = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi", "__init__.py", "py.typed")
+PATTERNS = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi", "__init__.py", "py.typed", "*.binpb")
+DESCRIPTORS = "moorage/descriptors.binpb"
+"""The protos with their comments, for reflection: generated Python code has none."""
 MARKER = '"""Generated from the protos beside it by `make protos`."""\n'
 
 
@@ -36,6 +38,7 @@ def main(arguments: list[str]) -> int:
 def generate(output: Path) -> int:
     """Writes the code of every proto below a directory and returns protoc's exit code."""
     sources = sorted(path for package in PACKAGES for path in (PROTOS / package).rglob("*.proto"))
+    (output / DESCRIPTORS).parent.mkdir()
     code = protoc.main(
         [
             "protoc",
@@ -46,6 +49,8 @@ def generate(output: Path) -> int:
             f"--grpc_python_out={output}",
             f"--mypy_out=quiet:{output}",
             f"--mypy_grpc_out=quiet,only_async:{output}",
+            "--include_source_info",
+            f"--descriptor_set_out={output / DESCRIPTORS}",
             *(str(path.relative_to(PROTOS)) for path in sources),
         ]
     )

@@ -27,7 +27,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from moorage.registry.v1 import model_pb2 as moorage_dot_registry_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'moorage/registry/v1/model_service.proto\x12\x13moorage.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fmoorage/registry/v1/model.proto\"\x83\x02\n\x12\x43reateModelRequest\x12>\n\x08model_id\x18\x01 \x01(\tB,\xbaH)r\'2%^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$\x12\x31\n\x05model\x18\x02 \x01(\x0b\x32\x1a.moorage.registry.v1.ModelB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08:F\xbaHC\x1a\x41\n\x0cmodel.source\x12\x18model.source is required\x1a\x17this.model.source != \'\'\"@\n\x13\x43reateModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"*\n\x0fGetModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\"=\n\x10GetModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"M\n\x11ListModelsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"Y\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.moorage.registry.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc6\x02\n\x12UpdateModelRequest\x12\x31\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.ModelB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08:\x8f\x01\xbaH\x8b\x01\x1a\x88\x01\n\x0cmodel.source\x12\x36model.source must not be empty where the mask names it\x1a@!(\'source\' in this.update_mask.paths) || this.model.source != \'\'\"@\n\x13UpdateModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"x\n\x12\x44\x65leteModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"@\n\x13\x44\x65leteModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"w\n\x11StartModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"?\n\x12StartModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"v\n\x10StopModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\">\n\x11StopModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model2\xa7\x05\n\x0cModelService\x12`\n\x0b\x43reateModel\x12\'.moorage.registry.v1.CreateModelRequest\x1a(.moorage.registry.v1.CreateModelResponse\x12W\n\x08GetModel\x12$.moorage.registry.v1.GetModelRequest\x1a%.moorage.registry.v1.GetModelResponse\x12]\n\nListModels\x12&.moorage.registry.v1.ListModelsRequest\x1a\'.moorage.registry.v1.ListModelsResponse\x12`\n\x0bUpdateModel\x12\'.moorage.registry.v1.UpdateModelRequest\x1a(.moorage.registry.v1.UpdateModelResponse\x12`\n\x0b\x44\x65leteModel\x12\'.moorage.registry.v1.DeleteModelRequest\x1a(.moorage.registry.v1.DeleteModelResponse\x12]\n\nStartModel\x12&.moorage.registry.v1.StartModelRequest\x1a\'.moorage.registry.v1.StartModelResponse\x12Z\n\tStopModel\x12%.moorage.registry.v1.StopModelRequest\x1a&.moorage.registry.v1.StopModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'moorage/registry/v1/model_service.proto\x12\x13moorage.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fmoorage/registry/v1/model.proto\"\xf3\x01\n\x12\x43reateModelRequest\x12>\n\x08model_id\x18\x01 \x01(\tB,\xbaH)r\'2%^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$\x12i\n\x05model\x18\x02 \x01(\x0b\x32\x1a.moorage.registry.v1.ModelB>\xbaH;\xba\x01\x35\n\x0cmodel.source\x12\x12source is required\x1a\x11this.source != \'\'\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"@\n\x13\x43reateModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"*\n\x0fGetModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\"=\n\x10GetModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"M\n\x11ListModelsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"Y\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.moorage.registry.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc6\x02\n\x12UpdateModelRequest\x12\x31\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.ModelB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08:\x8f\x01\xbaH\x8b\x01\x1a\x88\x01\n\x0cmodel.source\x12\x36model.source must not be empty where the mask names it\x1a@!(\'source\' in this.update_mask.paths) || this.model.source != \'\'\"@\n\x13UpdateModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"x\n\x12\x44\x65leteModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"@\n\x13\x44\x65leteModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"w\n\x11StartModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"?\n\x12StartModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"v\n\x10StopModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\">\n\x11StopModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model2\xa7\x05\n\x0cModelService\x12`\n\x0b\x43reateModel\x12\'.moorage.registry.v1.CreateModelRequest\x1a(.moorage.registry.v1.CreateModelResponse\x12W\n\x08GetModel\x12$.moorage.registry.v1.GetModelRequest\x1a%.moorage.registry.v1.GetModelResponse\x12]\n\nListModels\x12&.moorage.registry.v1.ListModelsRequest\x1a\'.moorage.registry.v1.ListModelsResponse\x12`\n\x0bUpdateModel\x12\'.moorage.registry.v1.UpdateModelRequest\x1a(.moorage.registry.v1.UpdateModelResponse\x12`\n\x0b\x44\x65leteModel\x12\'.moorage.registry.v1.DeleteModelRequest\x1a(.moorage.registry.v1.DeleteModelResponse\x12]\n\nStartModel\x12&.moorage.registry.v1.StartModelRequest\x1a\'.moorage.registry.v1.StartModelResponse\x12Z\n\tStopModel\x12%.moorage.registry.v1.StopModelRequest\x1a&.moorage.registry.v1.StopModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,11 +37,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEMODELREQUEST'].fields_by_name['model_id']._loaded_options = None
   _globals['_CREATEMODELREQUEST'].fields_by_name['model_id']._serialized_options = b'\272H)r\'2%^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$'
   _globals['_CREATEMODELREQUEST'].fields_by_name['model']._loaded_options = None
-  _globals['_CREATEMODELREQUEST'].fields_by_name['model']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_CREATEMODELREQUEST'].fields_by_name['model']._serialized_options = b'\272H;\272\0015\n\014model.source\022\022source is required\032\021this.source != \'\'\310\001\001'
   _globals['_CREATEMODELREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATEMODELREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_CREATEMODELREQUEST']._loaded_options = None
-  _globals['_CREATEMODELREQUEST']._serialized_options = b'\272HC\032A\n\014model.source\022\030model.source is required\032\027this.model.source != \'\''
   _globals['_GETMODELREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETMODELREQUEST'].fields_by_name['name']._serialized_options = b'\272H\006r\004\020\001\030P'
   _globals['_LISTMODELSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -75,33 +73,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STOPMODELREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_STOPMODELREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030@'
   _globals['_CREATEMODELREQUEST']._serialized_start=161
-  _globals['_CREATEMODELREQUEST']._serialized_end=420
-  _globals['_CREATEMODELRESPONSE']._serialized_start=422
-  _globals['_CREATEMODELRESPONSE']._serialized_end=486
-  _globals['_GETMODELREQUEST']._serialized_start=488
-  _globals['_GETMODELREQUEST']._serialized_end=530
-  _globals['_GETMODELRESPONSE']._serialized_start=532
-  _globals['_GETMODELRESPONSE']._serialized_end=593
-  _globals['_LISTMODELSREQUEST']._serialized_start=595
-  _globals['_LISTMODELSREQUEST']._serialized_end=672
-  _globals['_LISTMODELSRESPONSE']._serialized_start=674
-  _globals['_LISTMODELSRESPONSE']._serialized_end=763
-  _globals['_UPDATEMODELREQUEST']._serialized_start=766
-  _globals['_UPDATEMODELREQUEST']._serialized_end=1092
-  _globals['_UPDATEMODELRESPONSE']._serialized_start=1094
-  _globals['_UPDATEMODELRESPONSE']._serialized_end=1158
-  _globals['_DELETEMODELREQUEST']._serialized_start=1160
-  _globals['_DELETEMODELREQUEST']._serialized_end=1280
-  _globals['_DELETEMODELRESPONSE']._serialized_start=1282
-  _globals['_DELETEMODELRESPONSE']._serialized_end=1346
-  _globals['_STARTMODELREQUEST']._serialized_start=1348
-  _globals['_STARTMODELREQUEST']._serialized_end=1467
-  _globals['_STARTMODELRESPONSE']._serialized_start=1469
-  _globals['_STARTMODELRESPONSE']._serialized_end=1532
-  _globals['_STOPMODELREQUEST']._serialized_start=1534
-  _globals['_STOPMODELREQUEST']._serialized_end=1652
-  _globals['_STOPMODELRESPONSE']._serialized_start=1654
-  _globals['_STOPMODELRESPONSE']._serialized_end=1716
-  _globals['_MODELSERVICE']._serialized_start=1719
-  _globals['_MODELSERVICE']._serialized_end=2398
+  _globals['_CREATEMODELREQUEST']._serialized_end=404
+  _globals['_CREATEMODELRESPONSE']._serialized_start=406
+  _globals['_CREATEMODELRESPONSE']._serialized_end=470
+  _globals['_GETMODELREQUEST']._serialized_start=472
+  _globals['_GETMODELREQUEST']._serialized_end=514
+  _globals['_GETMODELRESPONSE']._serialized_start=516
+  _globals['_GETMODELRESPONSE']._serialized_end=577
+  _globals['_LISTMODELSREQUEST']._serialized_start=579
+  _globals['_LISTMODELSREQUEST']._serialized_end=656
+  _globals['_LISTMODELSRESPONSE']._serialized_start=658
+  _globals['_LISTMODELSRESPONSE']._serialized_end=747
+  _globals['_UPDATEMODELREQUEST']._serialized_start=750
+  _globals['_UPDATEMODELREQUEST']._serialized_end=1076
+  _globals['_UPDATEMODELRESPONSE']._serialized_start=1078
+  _globals['_UPDATEMODELRESPONSE']._serialized_end=1142
+  _globals['_DELETEMODELREQUEST']._serialized_start=1144
+  _globals['_DELETEMODELREQUEST']._serialized_end=1264
+  _globals['_DELETEMODELRESPONSE']._serialized_start=1266
+  _globals['_DELETEMODELRESPONSE']._serialized_end=1330
+  _globals['_STARTMODELREQUEST']._serialized_start=1332
+  _globals['_STARTMODELREQUEST']._serialized_end=1451
+  _globals['_STARTMODELRESPONSE']._serialized_start=1453
+  _globals['_STARTMODELRESPONSE']._serialized_end=1516
+  _globals['_STOPMODELREQUEST']._serialized_start=1518
+  _globals['_STOPMODELREQUEST']._serialized_end=1636
+  _globals['_STOPMODELRESPONSE']._serialized_start=1638
+  _globals['_STOPMODELRESPONSE']._serialized_end=1700
+  _globals['_MODELSERVICE']._serialized_start=1703
+  _globals['_MODELSERVICE']._serialized_end=2382
 # @@protoc_insertion_point(module_scope)

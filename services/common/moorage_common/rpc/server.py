@@ -17,12 +17,12 @@ from typing import Any, Self, TypeVar
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from moorage_common.core.clock import SystemClock
 from moorage_common.core.errors import Unavailable
 from moorage_common.rpc.address import Address, require_plaintext_allowed
 from moorage_common.rpc.interceptors.chain import server_interceptors
+from moorage_common.rpc.reflection import add_reflection
 from moorage_common.rpc.services import Handlers, ServiceRecorder
 from moorage_common.runtime.config import ServiceSettings
 from moorage_common.runtime.logs import get_logger
@@ -146,8 +146,7 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         await self.set_not_serving()
         if self._config.reflection:
-            names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
-            reflection.enable_server_reflection(names, self._server)
+            add_reflection([*services, health.SERVICE_NAME], self._server)
         self._address = self._address.with_port(await _bind(self._server, self._address))
         await self._server.start()
         if not self._address.is_loopback:
