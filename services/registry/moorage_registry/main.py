@@ -52,6 +52,7 @@ async def serve(settings: RegistrySettings, process: Process) -> None:
     streams = HeartbeatStreams(database, renewer, wakeups, lease_ttl=lease_ttl)
     housekeeping = Housekeeping(
         database,
+        lease_ttl=lease_ttl,
         replace_after=timedelta(seconds=settings.replace_after_s),
         kept_events=settings.kept_events,
     )

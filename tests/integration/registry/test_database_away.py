@@ -12,7 +12,7 @@ import psutil
 import pytest
 from fleet_tools import Fleet
 
-from moorage.registry.v1 import instance_pb2, watch_service_pb2, worker_service_pb2
+from moorage.registry.v1 import instance_pb2, watch_service_pb2, worker_pb2, worker_service_pb2
 from moorage_cli.launcher.postgres import EmbeddedPostgres
 from moorage_common.core.errors import ErrorReason, MoorageError, Unavailable
 from moorage_registry.convert.events import encode_change
@@ -107,6 +107,32 @@ async def test_a_killed_database_comes_back_and_everything_goes_on(run_registry,
             await agent.until_desired(lambda state: state.copies)
             [instance] = await fleet.instances("after")
             assert instance.state == instance_pb2.INSTANCE_STATE_FETCHING
+
+
+async def test_an_outage_longer_than_a_lease_costs_no_worker_its_place(run_registry, own_postgres):
+    urls = own_postgres.urls
+    settings = {"database_url": urls.application, "migration_database_url": urls.owner, "lease_ttl_s": 2.0}
+    async with run_registry(**settings) as running:
+        fleet = Fleet(running.client)
+        await insist(fleet.register)
+        async with fleet.agent():
+            await fleet.create()
+            await fleet.resolve_all()
+            [instance] = await fleet.instances()
+            await fleet.nominate((instance, "gpu-01"))
+            kill(own_postgres)
+            own_postgres.stop()
+            await asyncio.sleep(2.5)
+            await asyncio.to_thread(own_postgres.start)
+        await insist(fleet.register)
+        async with fleet.agent() as agent:
+            # Long enough for a lapse, had there been one; the agent beats as agents do.
+            for _ in range(5):
+                agent.beat()
+                await asyncio.sleep(0.6)
+            [instance] = await fleet.instances()
+            assert instance.state == instance_pb2.INSTANCE_STATE_FETCHING
+            assert (await fleet.worker()).state == worker_pb2.WORKER_STATE_READY
 
 
 async def test_an_agent_is_told_that_the_database_is_away(run_registry, own_postgres):
