@@ -111,7 +111,7 @@ async def test_a_killed_database_comes_back_and_everything_goes_on(run_registry,
 
 async def test_an_outage_longer_than_a_lease_costs_no_worker_its_place(run_registry, own_postgres):
     urls = own_postgres.urls
-    settings = {"database_url": urls.application, "migration_database_url": urls.owner, "lease_ttl_s": 2.0}
+    settings = {"database_url": urls.application, "migration_database_url": urls.owner, "lease_ttl_s": 3.0}
     async with run_registry(**settings) as running:
         fleet = Fleet(running.client)
         await insist(fleet.register)
@@ -122,8 +122,10 @@ async def test_an_outage_longer_than_a_lease_costs_no_worker_its_place(run_regis
             await fleet.nominate((instance, "gpu-01"))
             kill(own_postgres)
             own_postgres.stop()
-            await asyncio.sleep(2.5)
+            await asyncio.sleep(3.5)
             await asyncio.to_thread(own_postgres.start)
+        # Agents take a moment to find their way back; the lease that they had is long over.
+        await asyncio.sleep(1.5)
         await insist(fleet.register)
         async with fleet.agent() as agent:
             # Long enough for a lapse, had there been one; the agent beats as agents do.
