@@ -1,4 +1,4 @@
-"""Writes configuration.md from the settings themselves: ``python docs/configuration.py``."""  # noqa: INP001 - a script
+"""Writes configuration.md from the settings themselves: ``python docs/render_configuration.py``."""  # noqa: INP001 - a script
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ SERVICES: dict[str, type[ServiceSettings]] = {
 INTRODUCTION = """# Configuration
 
 Every setting of every service, as its `--help` shows it. A flag wins over the environment, the environment over
-the default. This page is made of the settings themselves, by `python docs/configuration.py`.
+the default. This page is made of the settings themselves, by `python docs/render_configuration.py`.
 """
 
 
