@@ -54,13 +54,30 @@ def print_error(console: Console, error: MoorageError) -> None:
     """Prints what failed, why, and what to do about it."""
     console.print(Text.assemble(("error: ", "bold red"), error.message))
     for violation in error.violations:
-        console.print(Text(f"  {violation.field}: {violation.description}"))
+        if violation.description not in error.message:
+            console.print(Text(f"  {violation.field}: {violation.description}"))
     for shortage in error.shortages:
         console.print(Text(f"  {shortage.subject}: {shortage.description}"))
     console.print(Text.assemble(("reason: ", "dim"), str(error.reason)))
-    remedy = error.remedy or (_MESH_AWAY if _is_mesh_away(error) else "")
+    remedy = error.remedy or _usual_remedy(error)
     if remedy:
         console.print(Text.assemble(("remedy: ", "dim"), remedy))
+
+
+def _usual_remedy(error: MoorageError) -> str:
+    """What `moor` itself can do about an error that came without a remedy."""
+    if _is_mesh_away(error):
+        return _MESH_AWAY
+    collection, _, name = error.resource.partition("/")
+    match error.reason, collection:
+        case ErrorReason.RESOURCE_NOT_FOUND, "models":
+            return "'moor ps' shows what there is."
+        case ErrorReason.RESOURCE_NOT_FOUND, "workers":
+            return "'moor workers' shows which there are."
+        case ErrorReason.RESOURCE_EXISTS, "models":
+            return f"Give another one with --name, or remove that one with 'moor delete {name}'."
+        case _:
+            return ""
 
 
 def _is_mesh_away(error: MoorageError) -> bool:

@@ -1,15 +1,18 @@
 import errno
 import io
 
+import pytest
 from rich.console import Console
 
 from moorage_cli.failures import exit_code, of_system, print_error
 from moorage_cli.progress import ProgressView
 from moorage_cli.views.milestones import Mark, Milestone, Transfer
 from moorage_common.core.errors import (
+    AlreadyExists,
     ErrorReason,
     FieldViolation,
     InvalidArgument,
+    MoorageError,
     NotFound,
     ResourceExhausted,
     Shortage,
@@ -67,6 +70,10 @@ def test_errors_are_told_with_reason_and_remedy() -> None:
         console,
         ResourceExhausted("no room", shortages=[Shortage(subject="pools/ram", description="needs 2 GiB")]),
     )
+    print_error(
+        console,
+        InvalidArgument("id is invalid: too long", violations=[FieldViolation("id", "too long")]),
+    )
     assert written.getvalue().splitlines() == [
         "error: no such model",
         "reason: RESOURCE_NOT_FOUND",
@@ -77,7 +84,33 @@ def test_errors_are_told_with_reason_and_remedy() -> None:
         "error: no room",
         "  pools/ram: needs 2 GiB",
         "reason: SERVER_BUSY",
+        "error: id is invalid: too long",
+        "reason: INVALID_REQUEST",
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (NotFound("no", resource="models/tiny/instances/a1"), "'moor ps' shows what there is."),
+        (NotFound("no", resource="workers/w"), "'moor workers' shows which there are."),
+        (
+            AlreadyExists("taken", resource="models/tiny"),
+            "Give another one with --name, or remove that one with 'moor delete tiny'.",
+        ),
+        (Unavailable("away"), "Is the mesh up?"),
+    ],
+)
+def test_what_came_without_a_remedy_gets_the_one_that_moor_has(error: MoorageError, remedy: str) -> None:
+    console, written = piped()
+    print_error(console, error)
+    assert f"remedy: {remedy}" in written.getvalue()
+
+
+def test_a_source_that_is_away_is_not_taken_for_the_mesh() -> None:
+    console, written = piped()
+    print_error(console, Unavailable("the hub is away", reason=ErrorReason.SOURCE_UNAVAILABLE))
+    assert "moor up" not in written.getvalue()
 
 
 def test_exit_codes_tell_a_refusal_from_a_mesh_that_is_away() -> None:
