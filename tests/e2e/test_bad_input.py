@@ -22,6 +22,19 @@ def test_an_unknown_source_is_not_found_and_creates_nothing(mesh: MeshUnderTest,
     assert "reason: RESOURCE_NOT_FOUND" in mesh.moor("start", "unknown", code=1).stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [(command, "nobody") for command in ("start", "stop", "delete", "explain", "logs", "chat")]
+    + [(command, "nobody/a1b2c3d4") for command in ("explain", "logs", "chat")],
+    ids=" ".join,
+)
+def test_a_name_that_is_not_there_is_said_to_be_unknown(mesh: MeshUnderTest, words: tuple[str, str]) -> None:
+    refused = mesh.moor(*words, code=1).stderr
+    assert "there is no models/nobody" in refused
+    assert "reason: RESOURCE_NOT_FOUND" in refused
+    assert "remedy: 'moor ps'" in refused
+
+
 def test_a_source_that_is_none_is_refused(mesh: MeshUnderTest) -> None:
     assert "reason: SOURCE_INVALID" in mesh.moor("deploy", "gopher:x/y", "--name", "odd", code=1).stderr
 

@@ -6,6 +6,8 @@ import sys
 import typer
 
 from moorage.registry.v1.instance_pb2 import Instance, InstanceState
+from moorage.registry.v1.instance_service_pb2 import GetInstanceRequest
+from moorage.registry.v1.model_service_pb2 import GetModelRequest
 from moorage_cli import connect
 from moorage_cli.chatting import Message, Sampling, stream_answer
 from moorage_cli.listing import all_instances
@@ -40,7 +42,8 @@ async def running_instance(registry: RegistryClient, name: str) -> Instance:
     """Returns an instance that answers: the one named, or the first of the model named.
 
     Raises:
-        FailedPrecondition: There is none.
+        NotFound: There is no such model, or no such instance.
+        FailedPrecondition: None of them runs.
     """
     wanted = instance_of(name)
     model = model_of(name) if wanted is None else wanted.split("/instances/")[0]
@@ -48,6 +51,8 @@ async def running_instance(registry: RegistryClient, name: str) -> Instance:
     for instance in found:
         if instance.state == InstanceState.INSTANCE_STATE_RUNNING:
             return instance
+    if not found:
+        await _check_exists(registry, model, wanted)
     states = ", ".join(state(InstanceState.Name(each.state), "INSTANCE_STATE_") for each in found)
     raise FailedPrecondition(
         f"{wanted or model} does not run: " + (f"its state is {states}" if states else "it has no instance"),
@@ -55,6 +60,13 @@ async def running_instance(registry: RegistryClient, name: str) -> Instance:
         reason=ErrorReason.SERVICE_UNAVAILABLE,
         resource=wanted or model,
     )
+
+
+async def _check_exists(registry: RegistryClient, model: str, instance: str | None) -> None:
+    if instance is None:
+        await registry.models.GetModel(GetModelRequest(name=model))
+    else:
+        await registry.instances.GetInstance(GetInstanceRequest(name=instance))
 
 
 async def _answer(endpoint: str, messages: list[Message], sampling: Sampling) -> str:

@@ -6,6 +6,7 @@ import sys
 from moorage.agent.v1.agent_service_pb2 import StreamEngineLogsRequest
 from moorage.registry.v1.instance_pb2 import Instance
 from moorage.registry.v1.instance_service_pb2 import GetInstanceRequest
+from moorage.registry.v1.model_service_pb2 import GetModelRequest
 from moorage.registry.v1.worker_service_pb2 import GetWorkerRequest
 from moorage_cli import connect
 from moorage_cli.listing import all_instances
@@ -63,6 +64,7 @@ async def _instance(registry: RegistryClient, name: str) -> Instance:
     if len(found) == 1:
         return found[0]
     if not found:
+        await registry.models.GetModel(GetModelRequest(name=model))
         raise NotFound(
             f"{model} has no instance, so no log", resource=model, remedy=f"Start it: moor start {name}"
         )
