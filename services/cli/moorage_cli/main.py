@@ -162,15 +162,20 @@ async def pull(
     target: MeshTarget,
     *,
     source: SourceArgument,
-    worker: Annotated[
+    to: Annotated[
         list[str] | None,
-        typer.Option("--worker", help="Onto this worker; repeat for more. All if not given."),
+        typer.Option(
+            "--to",
+            "--worker",
+            metavar="WORKER[,…]",
+            help="Onto these workers. All that are ready if not given.",
+        ),
     ] = None,
     wait: WaitOption = True,
     output: OutputOption = Output.TABLE,
 ) -> int:
     """Brings a source onto workers ahead of any deployment."""
-    return await commands.pull.run(target, source=source, workers=worker or [], wait=wait, output=output)
+    return await commands.pull.run(target, source=source, workers=to or [], wait=wait, output=output)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Names as people type them: "tiny" for "models/tiny", "tiny/a1b2" for its instance."""
 
 import re
+from collections.abc import Iterable
 
 from moorage_common.core.errors import InvalidArgument
 from moorage_common.core.names import (
@@ -23,6 +24,12 @@ def model_of(text: str) -> str:
 def worker_of(text: str) -> str:
     """Returns "workers/{worker}" for a worker's name or id. Raises `InvalidArgument`."""
     return text if WORKER.matches(text) else worker_name(text)
+
+
+def workers_of(texts: Iterable[str]) -> list[str]:
+    """Returns the names in texts with one or more workers each, "a,b", every one once. Raises `InvalidArgument`."""
+    parts = [part.strip() for text in texts for part in text.split(",")]
+    return list(dict.fromkeys(worker_of(part) for part in parts))
 
 
 def instance_of(text: str) -> str | None:

@@ -11,6 +11,14 @@ def test_models_and_workers_by_id_or_name() -> None:
         names.model_of("Not A Model")
 
 
+def test_several_workers_by_commas_or_one_by_one_each_once() -> None:
+    assert names.workers_of(["a,b", "workers/c", " b , "]) == ["workers/a", "workers/b", "workers/c"]
+    assert names.workers_of([]) == []
+    for wrong in ("a,Not A Worker", "a,", ""):
+        with pytest.raises(InvalidArgument):
+            names.workers_of([wrong])
+
+
 def test_instances_are_told_from_models() -> None:
     assert names.instance_of("tiny/a1b2") == "models/tiny/instances/a1b2"
     assert names.instance_of("models/tiny/instances/a1b2") == "models/tiny/instances/a1b2"

@@ -13,7 +13,7 @@ from moorage_cli import connect
 from moorage_cli.console import make_console, print_json, print_milestone
 from moorage_cli.failures import exit_code, print_error
 from moorage_cli.listing import all_workers
-from moorage_cli.names import worker_of
+from moorage_cli.names import workers_of
 from moorage_cli.options import MeshTarget, Output
 from moorage_cli.progress import ProgressView
 from moorage_cli.views.download import download_status
@@ -29,7 +29,7 @@ _RESUME_AFTER_S = 0.5
 async def run(target: MeshTarget, *, source: str, workers: Sequence[str], wait: bool, output: Output) -> int:
     """Pulls a source onto the workers named, or onto every ready one."""
     console = make_console(stderr=True)
-    names = [worker_of(worker) for worker in workers] or await _ready_workers(target)
+    names = workers_of(workers) or await _ready_workers(target)
     async with connect.downloader(target) as downloader:
         wanted = Download(source=source, workers=names)
         request = CreateDownloadRequest(download=wanted, request_id=new_uid())
@@ -55,9 +55,7 @@ async def _ready_workers(target: MeshTarget) -> list[str]:
         workers = await all_workers(registry)
     ready = [worker.name for worker in workers if worker.state == WorkerState.WORKER_STATE_READY]
     if not ready:
-        raise FailedPrecondition(
-            "no worker is ready", remedy="See 'moor workers', or name one with --worker."
-        )
+        raise FailedPrecondition("no worker is ready", remedy="See 'moor workers', or name one with --to.")
     return ready
 
 
