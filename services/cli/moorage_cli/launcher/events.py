@@ -23,6 +23,6 @@ class ProcessEvent:
     detail: str = ""
     """For DIED: how it ended."""
     last_line: str = ""
-    """For DIED and WAITING: the last line of its log."""
+    """For DIED and WAITING: the last line of its log. Empty: it says nothing of the matter."""
     seconds: float = 0.0
     """For READY and WAITING: since its start. For DIED: after how long it is started again."""

@@ -31,6 +31,8 @@ _LONGEST_BACKOFF_S = 10.0
 _HEALTHY_AFTER_S = 30.0
 """A process that lived this long starts again with the shortest back-off."""
 _FIRST_START_TRIES = 3
+_SENT_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What these end was asked to end, or cut off: what it said last is about something else."""
 _KEPT_LOG_BYTES = 16 << 20
 
 
@@ -155,27 +157,28 @@ class _Keeper:
         tries = 0
         while True:
             started = time.monotonic()
-            how = await self._run_once(started)
+            how, told_why = await self._run_once(started)
             tries += 1
             if time.monotonic() - started > _HEALTHY_AFTER_S:
                 backoff_s = _FIRST_BACKOFF_S
             if not self._was_ready.is_set() and tries == _FIRST_START_TRIES:
                 raise _did_not_start(self.name, how, self._log_path)
-            last_line = last_log_line(self._log_path)
+            last_line = last_log_line(self._log_path) if told_why else ""
             self._tell(ProcessEventKind.DIED, backoff_s, detail=how, last_line=last_line)
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
 
-    async def _run_once(self, started: float) -> str:
-        """Runs the process to its end; returns how it ended."""
+    async def _run_once(self, started: float) -> tuple[str, bool]:
+        """Runs the process to its end; returns how it ended, and whether its log may say why."""
         try:
             process = await self._spawn()
         except (MoorageError, OSError) as error:
             if not self._was_ready.is_set():
                 raise
-            return f"cannot be started: {error}"
+            return f"cannot be started: {error}", False
         await self._announce_when_ready(process, started)
-        return describe_exit(await process.wait())
+        status = await process.wait()
+        return describe_exit(status), -status not in _SENT_BY_OTHERS
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         command = await asyncio.to_thread(self._spec.command)
