@@ -12,7 +12,7 @@ def test_models_and_workers_by_id_or_name() -> None:
 
 
 def test_several_workers_by_commas_or_one_by_one_each_once() -> None:
-    assert names.workers_of(["a,b", "workers/c", " b , "]) == ["workers/a", "workers/b", "workers/c"]
+    assert names.workers_of(["a,b", "workers/c", " b "]) == ["workers/a", "workers/b", "workers/c"]
     assert names.workers_of([]) == []
     for wrong in ("a,Not A Worker", "a,", ""):
         with pytest.raises(InvalidArgument):
