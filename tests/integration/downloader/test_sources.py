@@ -107,6 +107,7 @@ async def test_hub_failures_are_told_and_may_pass(hub, sources, add_file):
         await sources.resolve("hf:org/model")
     assert caught.value.reason is ErrorReason.SOURCE_UNAVAILABLE
     assert caught.value.retry_after_s == 7
+    assert "downloader can reach it" in caught.value.remedy
     hub.faults.failures, hub.faults.failure_status = 1, 403
     with pytest.raises(PermissionDenied):
         await sources.resolve("hf:org/model")
@@ -145,7 +146,7 @@ async def test_nobody_there(new_sources, hub_root):
     sources = new_sources(hub)
     with pytest.raises(Unavailable, match=r"cannot reach 127\.0\.0\.1"):
         await sources.resolve("hf:org/model")
-    with pytest.raises(Unavailable, match=r"cannot reach 127\.0\.0\.1"):
+    with pytest.raises(Unavailable, match=r"cannot reach 127\.0\.0\.1: Connection refused$"):
         await sources.resolve(f"{hub.url}/m.gguf")
 
 

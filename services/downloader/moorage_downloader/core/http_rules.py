@@ -17,6 +17,7 @@ from moorage_downloader.core.source_ref import is_loopback
 
 MAX_REDIRECTS = 10
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+AWAY_REMEDY = "Try again later, and check that the downloader can reach it."
 _MAX_RETRY_AFTER_S = 600.0
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
@@ -81,6 +82,7 @@ def status_error(status: int, *, source: str, host: str, headers: Mapping[str, s
             said,
             reason=ErrorReason.SOURCE_UNAVAILABLE,
             metadata=metadata,
+            remedy=AWAY_REMEDY,
             retry_after_s=_retry_after_s(headers),
         )
     return FailedPrecondition(said, reason=ErrorReason.SOURCE_INVALID, metadata=metadata)

@@ -23,6 +23,7 @@ from typing import Protocol, TypeVar
 
 from moorage_common.core.errors import ErrorReason, FailedPrecondition, Unavailable
 from moorage_downloader.core.artifact import Artifact, ArtifactFile
+from moorage_downloader.core.http_rules import AWAY_REMEDY
 from moorage_downloader.core.source_ref import SourceRef
 
 RefT_contra = TypeVar("RefT_contra", bound=SourceRef, contravariant=True)
@@ -97,6 +98,7 @@ def source_unavailable(source: str, problem: str) -> Unavailable:
         f"source {source[:200]!r}: {problem}",
         reason=ErrorReason.SOURCE_UNAVAILABLE,
         metadata={"source": source[:200]},
+        remedy=AWAY_REMEDY,
     )
 
 

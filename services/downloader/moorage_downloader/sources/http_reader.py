@@ -4,6 +4,8 @@ A server is not trusted: what it sends is held against what was asked for and ag
 and no more is read than that. Digests are not checked here but by the store, as bytes arrive.
 """
 
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -216,4 +218,9 @@ def _validator(response: ClientResponse) -> str:
 
 
 def _said(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error
+    if isinstance(error, OSError) and error.errno:
+        # The event loop's own wording repeats addresses; a name that is not found has a number of its own kind.
+        return str(error.strerror) if isinstance(error, socket.gaierror) else os.strerror(error.errno)
     return str(error)[:200] or type(error).__name__
