@@ -96,12 +96,16 @@ async def deploy(
     name: Annotated[
         str, typer.Option("--name", help="Id of the model; made of the source if not given.")
     ] = "",
-    replicas: Annotated[int, typer.Option("--replicas", min=0, help="How many instances.")] = 1,
+    replicas: Annotated[int, typer.Option("--replicas", min=0, max=10_000, help="How many instances.")] = 1,
     context_length: Annotated[
-        int, typer.Option("--context-length", min=0, help="Tokens; 0: the model's own, at most 4096.")
+        int,
+        typer.Option(
+            "--context-length", min=0, max=1 << 24, help="Tokens; 0: the model's own, at most 4096."
+        ),
     ] = 0,
     gpu_layers: Annotated[
-        int | None, typer.Option("--gpu-layers", min=0, help="Layers on GPUs; as many as fit if not given.")
+        int | None,
+        typer.Option("--gpu-layers", min=0, max=100_000, help="Layers on GPUs; as many as fit if not given."),
     ] = None,
     wait: WaitOption = True,
     timeout_s: TimeoutOption = None,
@@ -185,7 +189,9 @@ async def logs(
     *,
     name: SubjectArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more is printed.")] = False,
-    tail: Annotated[int, typer.Option("--tail", min=0, help="Start with the last lines; 0: all.")] = 0,
+    tail: Annotated[
+        int, typer.Option("--tail", min=0, max=100_000, help="Start with the last lines; 0: all.")
+    ] = 0,
 ) -> int:
     """Prints what an instance's engine prints."""
     return await commands.logs.run(target, name=name, follow=follow, tail=tail)

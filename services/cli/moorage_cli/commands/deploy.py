@@ -14,7 +14,7 @@ from moorage_cli.console import make_console, print_json, print_milestone
 from moorage_cli.failures import EXIT_UNPLACED, exit_code, print_error
 from moorage_cli.following import follow_deployment
 from moorage_cli.listing import all_instances
-from moorage_cli.names import model_id_from_source
+from moorage_cli.names import model_id_from_source, model_of
 from moorage_cli.options import MeshTarget, Output
 from moorage_cli.views.facts import describe_artifact
 from moorage_cli.views.milestones import Mark, Outcome, OutcomeKind
@@ -41,8 +41,10 @@ class Wishes:
 
     @property
     def model_id(self) -> str:
-        """The id of the model to create."""
-        return self.name.removeprefix("models/") or model_id_from_source(self.source)
+        """The id of the model to create. Raises `InvalidArgument`: the name cannot be one."""
+        if not self.name:
+            return model_id_from_source(self.source)
+        return model_of(self.name).removeprefix("models/")
 
     def model(self) -> Model:
         """The model to create."""
@@ -57,11 +59,12 @@ async def run(
 ) -> int:
     """Deploys a source as a model."""
     console = make_console(stderr=True)
+    name = model_of(wishes.model_id)
     async with connect.registry(target) as registry:
         await inspect(target, wishes.source, console)
-        created = await create(registry, wishes)
-        print_milestone(console, Mark.DONE, "created", created.name)
-        return await finish(registry, created.name, wait=wait, timeout_s=timeout_s, output=output)
+        await create(registry, wishes)
+        print_milestone(console, Mark.DONE, "created", name)
+        return await finish(registry, name, wait=wait, timeout_s=timeout_s, output=output)
 
 
 async def inspect(target: MeshTarget, source: str, console: Console) -> None:
