@@ -13,11 +13,13 @@ from moorage_common.core.ids import new_uid
 async def run(target: MeshTarget, *, model: str, wait: bool) -> int:
     """Deletes a model; with `wait`, returns once it is gone."""
     name = model_of(model)
+    console = make_console(stderr=True)
     async with connect.registry(target) as registry:
         response = await registry.models.DeleteModel(DeleteModelRequest(name=name, request_id=new_uid()))
         gone = not response.HasField("model")
         if wait and not gone:
-            await follow_until_gone(registry, name)
+            with console.status(f"waiting until {name} has stopped"):
+                await follow_until_gone(registry, name)
     label = "deleted" if wait or gone else "deleting"
-    print_milestone(make_console(stderr=True), Mark.DONE, label, name)
+    print_milestone(console, Mark.DONE, label, name)
     return 0

@@ -13,10 +13,12 @@ from moorage_common.core.ids import new_uid
 async def run(target: MeshTarget, *, model: str, wait: bool) -> int:
     """Stops a model; with `wait`, returns once nothing of it runs."""
     name = model_of(model)
+    console = make_console(stderr=True)
     async with connect.registry(target) as registry:
         await registry.models.StopModel(StopModelRequest(name=name, request_id=new_uid()))
         if wait:
-            await follow_until_stopped(registry, name)
+            with console.status(f"waiting until {name} has stopped"):
+                await follow_until_stopped(registry, name)
     label = "stopped" if wait else "stopping"
-    print_milestone(make_console(stderr=True), Mark.DONE, label, name)
+    print_milestone(console, Mark.DONE, label, name)
     return 0
