@@ -209,6 +209,7 @@ def test_what_fits_nowhere_is_unplaced_with_a_remedy() -> None:
     assert shown.outcome is not None
     assert shown.outcome.kind is OutcomeKind.UNPLACED
     assert shown.outcome.error is not None
+    assert shown.outcome.error.message.endswith("/i1: needs 9 GiB")
     assert shown.outcome.error.remedy == "Add a worker with 9 GiB."
 
 

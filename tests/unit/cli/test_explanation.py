@@ -47,6 +47,9 @@ EXPLANATION = Explanation(
 def test_the_answer_in_a_line() -> None:
     assert headline(EXPLANATION) == "NEVER FITS: no worker has 9 GiB"
     assert headline(Explanation(verdict=Verdict.VERDICT_PLACED)) == "PLACED"
+    assert (
+        headline(Explanation(summary="models/a/instances/b is STOPPED")) == "models/a/instances/b is STOPPED"
+    )
 
 
 def test_how_many_were_rejected_for_what() -> None:

@@ -31,6 +31,7 @@ def test_instances_stand_under_their_model_and_a_model_without_any_for_itself() 
             desired_state=DesiredState.DESIRED_STATE_STOPPED,
             update_time=AN_HOUR_AGO,
         ),
+        Model(name="models/b", source="hf:x/y", replicas=0, desired_state=DesiredState.DESIRED_STATE_RUNNING),
         Model(
             name="models/bad",
             resolution=ModelResolution(
@@ -58,6 +59,7 @@ def test_instances_stand_under_their_model_and_a_model_without_any_for_itself() 
         ("a/1", "RUNNING", "w", "2.00 KiB", "1 h", "http://127.0.0.1:1/v1"),
         ("a/2", "PENDING", "", "", "", "needs more"),
         ("ab", "STOPPED", "", "", "1 h", "hf:x/y"),
+        ("b", "NO REPLICAS", "", "", "", "hf:x/y"),
         ("bad", "FAILED", "", "", "", "no such file"),
     )
     assert {len(cells) for cells in rows.cells} == {len(rows.columns)}

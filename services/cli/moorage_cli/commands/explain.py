@@ -3,7 +3,7 @@
 from google.protobuf.json_format import MessageToDict
 from rich.console import Console
 
-from moorage.common.v1.placement_pb2 import Explanation, Placement
+from moorage.common.v1.placement_pb2 import Explanation, Placement, Verdict
 from moorage.scheduler.v1.scheduler_service_pb2 import EvaluatePlacementRequest, ExplainInstanceRequest
 from moorage_cli import connect
 from moorage_cli.console import make_console, print_json, print_rows
@@ -49,7 +49,9 @@ async def _instances(target: MeshTarget, name: str) -> list[str]:
 def _print(console: Console, subject: str, placement: Placement, explanation: Explanation) -> None:
     console.print(subject, style="bold")
     console.print(f"  {headline(explanation)}")
-    console.print(f"  {count_line(explanation)}", style="dim")
+    # An instance that is STOPPED, say, has no verdict: nobody looked for a place.
+    if explanation.verdict != Verdict.VERDICT_UNSPECIFIED:
+        console.print(f"  {count_line(explanation)}", style="dim")
     if placement.claims:
         console.print()
         print_rows(console, claim_rows(placement))

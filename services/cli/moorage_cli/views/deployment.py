@@ -151,7 +151,7 @@ def _fits_nowhere(explanation: Explanation) -> bool:
 def _unplaced(instance: Instance) -> FailedPrecondition:
     rejections = [rejection for worker in instance.explanation.workers for rejection in worker.rejections]
     return FailedPrecondition(
-        f"{instance.name} fits no worker: {instance.explanation.summary}",
+        f"{instance.name}: {instance.explanation.summary}",
         reason=ErrorReason.INSUFFICIENT_MEMORY,
         remedy=next((rejection.remedy for rejection in rejections if rejection.remedy), ""),
         resource=instance.name,

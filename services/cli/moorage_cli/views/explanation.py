@@ -17,6 +17,8 @@ from moorage_cli.views.words import plural, short, size, state
 
 def headline(explanation: Explanation) -> str:
     """Returns the answer in one line."""
+    if explanation.verdict == Verdict.VERDICT_UNSPECIFIED:
+        return explanation.summary
     verdict = state(Verdict.Name(explanation.verdict), "VERDICT_").replace("_", " ")
     return f"{verdict}: {explanation.summary}" if explanation.summary else verdict
 

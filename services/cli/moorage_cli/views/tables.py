@@ -61,6 +61,8 @@ def _model_state(model: Model) -> str:
         return "DELETING"
     if model.resolution.state == ResolutionState.RESOLUTION_STATE_FAILED:
         return "FAILED"
+    if model.HasField("replicas") and model.replicas == 0:
+        return "NO REPLICAS"
     return state(DesiredState.Name(model.desired_state), "DESIRED_STATE_")
 
 
