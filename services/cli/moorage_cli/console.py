@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from rich.cells import cell_len
 from rich.console import Console
 from rich.highlighter import NullHighlighter
 from rich.table import Table
@@ -31,6 +32,8 @@ _STATE_STYLES = {
     "UNREACHABLE": "red",
 }
 _LABEL_WIDTH = 11
+_LEAST_LAST_COLUMN = 40
+_COLUMN_GAP = 2
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -60,7 +63,19 @@ def print_rows(console: Console, rows: Rows) -> None:
         table.add_column(column, no_wrap=not last, overflow="fold")
     for cells in rows.cells:
         table.add_row(*(Text(cell, style=_STATE_STYLES.get(cell, "")) for cell in cells))
+    # A terminal wraps lines that are too long for it; a table made to fit would lose letters and columns.
+    console.width = max(console.width, _least_width(rows))
     console.print(table)
+
+
+def _least_width(rows: Rows) -> int:
+    """Returns how many cells a table needs if nothing but its last column is folded, and that not to shreds."""
+    lines = (rows.columns, *rows.cells)
+    widths = [
+        max(cell_len(part) for line in lines for part in line[position].split("\n"))
+        for position in range(len(rows.columns))
+    ]
+    return sum(widths[:-1]) + min(widths[-1], _LEAST_LAST_COLUMN) + _COLUMN_GAP * (len(widths) - 1)
 
 
 def print_json(value: object) -> None:
