@@ -107,6 +107,9 @@ async def _follow(registry: RegistryClient, model: str, console: Console, timeou
             remedy=f"See where it is with 'moor explain {model}', or wait with 'moor start {model}'.",
         )
         return Outcome(OutcomeKind.UNPLACED, late)
+    except asyncio.CancelledError:
+        console.print(f"\nNo longer followed; the deployment of {model} goes on.", style="dim")
+        raise
 
 
 def tell_outcome(outcome: Outcome, model: str, console: Console) -> int:
