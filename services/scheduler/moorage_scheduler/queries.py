@@ -127,10 +127,7 @@ class Queries:
         return (await self._registry.artifacts.GetArtifact(asked)).artifact
 
     async def _instance(self, name: str) -> Instance:
-        self._sync()
-        known = self._mirror.instances.get(name)
-        if known is not None:
-            return known
+        # The mirror is a moment behind, and a person who just stopped a model would be told of before.
         asked = instance_service_pb2.GetInstanceRequest(name=name)
         return (await self._registry.instances.GetInstance(asked)).instance
 
