@@ -8,7 +8,7 @@ from moorage_downloader.config import DownloaderSettings
 from moorage_registry.config import RegistrySettings
 from moorage_scheduler.config import SchedulerSettings
 
-PAGE = Path(__file__).with_suffix(".md")
+PAGE = Path(__file__).with_name("configuration.md")
 SERVICES: dict[str, type[ServiceSettings]] = {
     "Registry": RegistrySettings,
     "Scheduler": SchedulerSettings,

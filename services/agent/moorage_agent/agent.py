@@ -120,4 +120,5 @@ def _engine_settings(settings: AgentSettings, layout: Layout, surroundings: Surr
             stop_grace_s=settings.engine_stop_grace_s,
         ),
         log_limit_bytes=settings.engine_log_limit_bytes,
+        parallel_starts=settings.engine_parallel_starts,
     )

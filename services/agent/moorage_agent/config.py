@@ -39,6 +39,8 @@ class AgentSettings(ServiceSettings):
     """Files that are fetched at the same time."""
     engine_start_timeout_s: Seconds = 900.0
     """How long an engine may take from its start to its first answer, in seconds."""
+    engine_parallel_starts: int = Field(default=4, ge=1)
+    """How many engines may load at the same time; the others wait for their turn."""
     engine_check_interval_s: float = Field(default=10.0, gt=0)
     """How often an engine that answers is looked at, in seconds. Three looks without an answer end it."""
     engine_stop_grace_s: Seconds = 10.0

@@ -22,6 +22,7 @@ from moorage_agent.engines.contract import Engine, Launch
 from moorage_agent.engines.log_file import LogFile
 from moorage_agent.engines.process import EngineProcess
 from moorage_agent.engines.state import EngineRecord
+from moorage_agent.engines.turns import StartTurns
 from moorage_agent.engines.watch import EngineWatch, WatchTimes
 from moorage_common.core.clock import Clock
 from moorage_common.core.errors import (
@@ -65,6 +66,8 @@ class EngineSettings:
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     log_limit_bytes: int = 16 * 2**20
     """An engine's log takes up to twice this."""
+    parallel_starts: int = 4
+    """So many engines load at the same time; the others wait for their turn."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,6 +103,7 @@ class EngineManager:
         self._clock = clock
         self._random = random
         self._on_change = on_change
+        self._turns = StartTurns(settings.parallel_starts)
         self._entries: dict[str, _Entry] = {}
         self._runs = itertools.count(1)
 
@@ -202,8 +206,9 @@ class EngineManager:
     async def _run_to_end(self, entry: _Entry, process: EngineProcess | None) -> None:
         fault: Fault | None
         try:
-            process = process or await self._spawn(entry)
-            fault = await self._supervise(entry, process)
+            if process is None and await self._turns.take(entry.status.uid, unless=entry.stopping):
+                process = await self._spawn(entry)
+            fault = await self._supervise(entry, process) if process else None
         except MoorageError as error:
             fault = Fault.of(error)
         except OSError as error:
@@ -283,6 +288,7 @@ class EngineManager:
         if entry.stopping.is_set():
             return
         entry.answered_at = self._clock.monotonic()
+        self._turns.give_back(entry.status.uid)
         entry.status = replace(
             entry.status, phase=EnginePhase.RUNNING, endpoint=endpoint(url, host=self._settings.public_host)
         )
@@ -291,6 +297,7 @@ class EngineManager:
 
     async def _ended(self, entry: _Entry, fault: Fault | None) -> None:
         status = entry.status
+        self._turns.give_back(status.uid)
         if fault is not None:
             log.warning("engine failed", instance=status.instance, error=fault.message)
             status = self._backing_off(entry, fault)

@@ -63,6 +63,10 @@ class Reporter:
     async def _send(self, report: Report, lease_id: str) -> None:
         try:
             async with self._slots:
+                if lease_id != self._link.lease_id:
+                    # What was said before it in the queue has shown that nobody would believe it.
+                    self._outbox.failed(report, now=self._clock.monotonic())
+                    return
                 await self._call(report, lease_id)
         except (NotFound, FailedPrecondition) as error:
             # The registry sees it otherwise; its next desired state says how.
