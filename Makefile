@@ -77,6 +77,7 @@ clean: ## Remove what make made: environments and caches. Meshes keep their data
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Moorage needs Python 3.11 or later; none was found on PATH." >&2; exit 1; }
+	@echo "Installing what is needed into $(VENV); this takes about half a minute, once."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@

@@ -3,7 +3,7 @@
 - 0: done
 - 1: refused or failed; what, why, and what to do is printed
 - 2: wrong usage
-- 3: deployed, but it does not run: it waits for a worker that can hold it
+- 3: deployed, but it does not run: no worker could ever hold it, or time is up
 - 4: the mesh cannot be reached
 - 130: interrupted
 """

@@ -74,7 +74,7 @@ def test_version_2_is_read(new_llama):
         (b"PK\x03\x04rest of the zip", "a zip archive"),
         (b"version https://git-lfs.github.com/spec/v1", "a git-lfs pointer"),
         (b"<!DOCTYPE html><html>", "an HTML page"),
-        (b"GGUE" + b"\0" * 40, "begins with b'GGUE"),
+        (b"GGUE" + b"\0" * 40, "begins with 'GGUE"),
     ],
 )
 def test_says_what_a_file_that_is_not_gguf_is(start, said):

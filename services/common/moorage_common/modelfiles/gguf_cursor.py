@@ -29,6 +29,7 @@ def invalid(file_name: str, problem: str) -> FailedPrecondition:
         f"{file_name} is not a usable model file: {problem}",
         reason=ErrorReason.MODEL_FILE_INVALID,
         metadata={"file": file_name},
+        remedy="Name a whole GGUF file; one that was cut short has to be uploaded or downloaded again.",
     )
 
 

@@ -122,7 +122,7 @@ def _parse_version(cursor: Cursor) -> Generator[Need, bytes, int]:
     magic = yield from cursor.take(min(16, cursor.size), "the magic")
     if not magic.startswith(b"GGUF"):
         known = next((f" ({name})" for start, name in _OTHER_FORMATS.items() if magic.startswith(start)), "")
-        raise cursor.fail(f"not GGUF: it begins with {magic!r}{known}")
+        raise cursor.fail(f"not GGUF: it begins with {magic.decode('latin-1')!r}{known}")
     cursor.pos = 4
     version = yield from cursor.u32("the header")
     if version and version & 0xFFFF == 0:
