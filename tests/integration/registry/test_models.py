@@ -77,7 +77,7 @@ async def test_all_field_violations_come_at_once(registry):
     with pytest.raises(InvalidArgument) as caught:
         await registry.client.models.CreateModel(request)
     text = " ".join(f"{v.field} {v.description}" for v in caught.value.violations)
-    for part in ("model_id", "model.replicas", "model.engine", "model source is required"):
+    for part in ("model_id must be 1 to 63 of", "model.replicas", "model.engine", "model source is required"):
         assert part in text
 
 
