@@ -133,7 +133,7 @@ def test_every_violation_is_said_at_once(mesh: MeshUnderTest) -> None:
     told = " ".join(f"{each['field']}: {each['description']};" for each in violations)
     for field in (
         "model_id",
-        "model.source",
+        "model: source is required",
         "model.replicas",
         "model.engine",
         "model.llama_cpp.context_length",
