@@ -28,7 +28,7 @@ async def test_migrating_again_changes_nothing(database):
 async def test_the_database_itself_refuses_to_give_out_more_than_there_is(database):
     connection = await asyncpg.connect(database.owner)
     await connection.execute(
-        "INSERT INTO workers VALUES ('u', 1, now(), now(), 'w', 'n', 'READY', false, '{}', '{}', '{}')"
+        "INSERT INTO workers VALUES ('u', 1, now(), now(), 'w', 'n', 'READY', false, '{}', '{}', '{}', NULL, NULL)"
     )
     with pytest.raises(asyncpg.CheckViolationError, match="claimed_within_capacity"):
         await connection.execute("INSERT INTO memory_pools VALUES ('w', 'ram', 0, 10, 0, 10, 11, 0, true)")

@@ -110,6 +110,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A defect of the server: its log has the trace id."""
     ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 43
     """The message is larger than the server or the client takes."""
+    ERROR_REASON_FILTER_INVALID: _ErrorReason.ValueType  # 44
+    """The filter does not parse, or names what is not there; the violation and metadata "position" say where."""
+    ERROR_REASON_ORDER_BY_INVALID: _ErrorReason.ValueType  # 45
+    """The order does not parse, or names what cannot be ordered by."""
+    ERROR_REASON_WORKER_IN_USE: _ErrorReason.ValueType  # 46
+    """Instances hold memory on the worker."""
+    ERROR_REASON_DRAIN_CANCELLED: _ErrorReason.ValueType  # 47
+    """The drain was called off."""
+    ERROR_REASON_WATCHER_TOO_SLOW: _ErrorReason.ValueType  # 48
+    """The watcher fell further behind than the server keeps in memory: watch again from the last revision seen."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for machines. Every error carries a google.rpc.ErrorInfo whose domain is
@@ -204,4 +214,14 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 42
 """A defect of the server: its log has the trace id."""
 ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 43
 """The message is larger than the server or the client takes."""
+ERROR_REASON_FILTER_INVALID: ErrorReason.ValueType  # 44
+"""The filter does not parse, or names what is not there; the violation and metadata "position" say where."""
+ERROR_REASON_ORDER_BY_INVALID: ErrorReason.ValueType  # 45
+"""The order does not parse, or names what cannot be ordered by."""
+ERROR_REASON_WORKER_IN_USE: ErrorReason.ValueType  # 46
+"""Instances hold memory on the worker."""
+ERROR_REASON_DRAIN_CANCELLED: ErrorReason.ValueType  # 47
+"""The drain was called off."""
+ERROR_REASON_WATCHER_TOO_SLOW: ErrorReason.ValueType  # 48
+"""The watcher fell further behind than the server keeps in memory: watch again from the last revision seen."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

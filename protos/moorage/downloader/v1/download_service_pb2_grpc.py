@@ -96,7 +96,8 @@ class DownloadServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListDownloads(self, request, context):
-        """Lists downloads by name.
+        """Lists downloads, by name unless told otherwise.
+        INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

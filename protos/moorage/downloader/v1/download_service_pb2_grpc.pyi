@@ -28,7 +28,9 @@ class DownloadServiceStub:
     GetDownload: _aio.UnaryUnaryMultiCallable[_download_service_pb2.GetDownloadRequest, _download_service_pb2.GetDownloadResponse]
     """Reads one download with its progress. NOT_FOUND: no such download."""
     ListDownloads: _aio.UnaryUnaryMultiCallable[_download_service_pb2.ListDownloadsRequest, _download_service_pb2.ListDownloadsResponse]
-    """Lists downloads by name."""
+    """Lists downloads, by name unless told otherwise.
+    INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
+    """
     WatchDownload: _aio.UnaryStreamMultiCallable[_download_service_pb2.WatchDownloadRequest, _download_service_pb2.WatchDownloadResponse]
     """Streams a download: once as it is, then each time it changes, until it is over. A stream that broke is
     taken up again with the last sequence seen. NOT_FOUND: no such download.
@@ -74,7 +76,9 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _download_service_pb2.ListDownloadsRequest,
         context: _aio.ServicerContext[_download_service_pb2.ListDownloadsRequest, _abc.Awaitable[_download_service_pb2.ListDownloadsResponse]],
     ) -> _abc.Awaitable[_download_service_pb2.ListDownloadsResponse]:
-        """Lists downloads by name."""
+        """Lists downloads, by name unless told otherwise.
+        INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
+        """
 
     @_abc_1.abstractmethod
     def WatchDownload(

@@ -21,11 +21,15 @@ class ArtifactServiceStub:
     GetArtifact: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.GetArtifactRequest, _artifact_service_pb2.GetArtifactResponse]
     """Reads one artifact. NOT_FOUND: no such artifact."""
     ListArtifacts: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.ListArtifactsRequest, _artifact_service_pb2.ListArtifactsResponse]
-    """Lists artifacts by name."""
+    """Lists artifacts, by name unless told otherwise.
+    INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
+    """
     GetArtifactCopy: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.GetArtifactCopyRequest, _artifact_service_pb2.GetArtifactCopyResponse]
     """Reads one copy. NOT_FOUND: the artifact is not wanted on that worker."""
     ListArtifactCopies: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.ListArtifactCopiesRequest, _artifact_service_pb2.ListArtifactCopiesResponse]
-    """Lists the copies of one artifact, or of all, by name."""
+    """Lists the copies of one artifact, or of all, by name unless told otherwise.
+    INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
+    """
     ReportArtifactCopy: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.ReportArtifactCopyRequest, _artifact_service_pb2.ReportArtifactCopyResponse]
     """For agents: reports where a copy stands. Repeating a report changes nothing. NOT_FOUND: it is no longer wanted.
     ABORTED (LEASE_STALE): the worker has registered again since.
@@ -55,7 +59,9 @@ class ArtifactServiceStub:
     GetDownloadRecord: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.GetDownloadRecordRequest, _artifact_service_pb2.GetDownloadRecordResponse]
     """Reads one download. NOT_FOUND: no such download."""
     ListDownloadRecords: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.ListDownloadRecordsRequest, _artifact_service_pb2.ListDownloadRecordsResponse]
-    """Lists downloads by name."""
+    """Lists downloads, by name unless told otherwise.
+    INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
+    """
     CancelDownloadRecord: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.CancelDownloadRecordRequest, _artifact_service_pb2.CancelDownloadRecordResponse]
     """Cancels a download: copies that nothing else wants are dropped unless they are ready. Succeeds when it is over."""
 
@@ -78,7 +84,9 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _artifact_service_pb2.ListArtifactsRequest,
         context: _aio.ServicerContext[_artifact_service_pb2.ListArtifactsRequest, _abc.Awaitable[_artifact_service_pb2.ListArtifactsResponse]],
     ) -> _abc.Awaitable[_artifact_service_pb2.ListArtifactsResponse]:
-        """Lists artifacts by name."""
+        """Lists artifacts, by name unless told otherwise.
+        INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
+        """
 
     @_abc_1.abstractmethod
     def GetArtifactCopy(
@@ -94,7 +102,9 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _artifact_service_pb2.ListArtifactCopiesRequest,
         context: _aio.ServicerContext[_artifact_service_pb2.ListArtifactCopiesRequest, _abc.Awaitable[_artifact_service_pb2.ListArtifactCopiesResponse]],
     ) -> _abc.Awaitable[_artifact_service_pb2.ListArtifactCopiesResponse]:
-        """Lists the copies of one artifact, or of all, by name."""
+        """Lists the copies of one artifact, or of all, by name unless told otherwise.
+        INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
+        """
 
     @_abc_1.abstractmethod
     def ReportArtifactCopy(
@@ -184,7 +194,9 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _artifact_service_pb2.ListDownloadRecordsRequest,
         context: _aio.ServicerContext[_artifact_service_pb2.ListDownloadRecordsRequest, _abc.Awaitable[_artifact_service_pb2.ListDownloadRecordsResponse]],
     ) -> _abc.Awaitable[_artifact_service_pb2.ListDownloadRecordsResponse]:
-        """Lists downloads by name."""
+        """Lists downloads, by name unless told otherwise.
+        INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
+        """
 
     @_abc_1.abstractmethod
     def CancelDownloadRecord(

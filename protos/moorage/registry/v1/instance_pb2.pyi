@@ -94,6 +94,8 @@ class Instance(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     RESTART_COUNT_FIELD_NUMBER: _builtins.int
     RETIRING_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    EVICTING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"models/{model}/instances/{instance}"."""
     uid: _builtins.str
@@ -114,6 +116,10 @@ class Instance(_message.Message):
     """How often the engine was started again since the instance was bound."""
     retiring: _builtins.bool
     """Whether it is on its way out: it is removed once it has stopped."""
+    generation: _builtins.int
+    """Grows each time it is bound to a worker, or is to be started again."""
+    evicting: _builtins.bool
+    """Whether its worker is being drained: it is retired once others serve in its place."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -157,10 +163,12 @@ class Instance(_message.Message):
         error: _status_pb2.Status | None = ...,
         restart_count: _builtins.int = ...,
         retiring: _builtins.bool = ...,
+        generation: _builtins.int = ...,
+        evicting: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "explanation", b"explanation", "placement", b"placement", "state_time", b"state_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "endpoint", b"endpoint", "error", b"error", "etag", b"etag", "explanation", b"explanation", "last_worker", b"last_worker", "name", b"name", "placement", b"placement", "restart_count", b"restart_count", "retiring", b"retiring", "state", b"state", "state_time", b"state_time", "uid", b"uid", "update_time", b"update_time", "version", b"version", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "endpoint", b"endpoint", "error", b"error", "etag", b"etag", "evicting", b"evicting", "explanation", b"explanation", "generation", b"generation", "last_worker", b"last_worker", "name", b"name", "placement", b"placement", "restart_count", b"restart_count", "retiring", b"retiring", "state", b"state", "state_time", b"state_time", "uid", b"uid", "update_time", b"update_time", "version", b"version", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from moorage.common.v1 import placement_pb2 as moorage_dot_common_dot_v1_dot_placement__pb2
 from moorage.registry.v1 import instance_pb2 as moorage_dot_registry_dot_v1_dot_instance__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*moorage/registry/v1/instance_service.proto\x12\x13moorage.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x17google/rpc/status.proto\x1a!moorage/common/v1/placement.proto\x1a\"moorage/registry/v1/instance.proto\".\n\x12GetInstanceRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\"F\n\x13GetInstanceResponse\x12/\n\x08instance\x18\x01 \x01(\x0b\x32\x1d.moorage.registry.v1.Instance\"k\n\x14ListInstancesRequest\x12\x19\n\x06parent\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"b\n\x15ListInstancesResponse\x12\x30\n\tinstances\x18\x01 \x03(\x0b\x32\x1d.moorage.registry.v1.Instance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"]\n\x18NominateInstancesRequest\x12\x41\n\x0bnominations\x18\x01 \x03(\x0b\x32\x1f.moorage.registry.v1.NominationB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\x99\x01\n\nNomination\x12\x1c\n\x08instance\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\x12\x17\n\x04\x65tag\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x17\n\x06worker\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18P\x12;\n\x0b\x65xplanation\x18\x04 \x01(\x0b\x32\x1e.moorage.common.v1.ExplanationB\x06\xbaH\x03\xc8\x01\x01\"Q\n\x19NominateInstancesResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.moorage.registry.v1.InstanceResult\"t\n\x0eInstanceResult\x12\r\n\x05index\x18\x01 \x01(\x05\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12/\n\x08instance\x18\x03 \x01(\x0b\x32\x1d.moorage.registry.v1.Instance\"S\n\x14\x42indInstancesRequest\x12;\n\x08\x62indings\x18\x01 \x03(\x0b\x32\x1c.moorage.registry.v1.BindingB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\xe6\x03\n\x07\x42inding\x12\x1c\n\x08instance\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\x12\x17\n\x04\x65tag\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x37\n\tplacement\x18\x03 \x01(\x0b\x32\x1c.moorage.common.v1.PlacementB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0b\x65xplanation\x18\x04 \x01(\x0b\x32\x1e.moorage.common.v1.ExplanationB\x06\xbaH\x03\xc8\x01\x01:\xad\x02\xbaH\xa9\x02\x1a\xa6\x02\n\x0e\x62inding.claims\x12jplacement.claims must be one or more, each of a pool of its own of placement.worker, and of 1 byte or more\x1a\xa7\x01size(this.placement.claims) > 0 && this.placement.claims.all(c, c.size_bytes > 0 && c.worker == this.placement.worker) && this.placement.claims.map(c, c.pool).unique()\"M\n\x15\x42indInstancesResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.moorage.registry.v1.InstanceResult\"\xa7\x02\n\x15ReportInstanceRequest\x12\x1c\n\x08instance\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\x12\x16\n\x03uid\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x19\n\x06worker\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x1b\n\x08lease_id\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x41\n\x05state\x18\x05 \x01(\x0e\x32\".moorage.registry.v1.InstanceStateB\x0e\xbaH\x0b\x82\x01\x08\x18\x04\x18\x05\x18\x06\x18\t\x12\x1a\n\x08\x65ndpoint\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12!\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x12.google.rpc.Status\x12\x1e\n\rrestart_count\x18\x08 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"I\n\x16ReportInstanceResponse\x12/\n\x08instance\x18\x01 \x01(\x0b\x32\x1d.moorage.registry.v1.Instance2\xa2\x04\n\x0fInstanceService\x12`\n\x0bGetInstance\x12\'.moorage.registry.v1.GetInstanceRequest\x1a(.moorage.registry.v1.GetInstanceResponse\x12\x66\n\rListInstances\x12).moorage.registry.v1.ListInstancesRequest\x1a*.moorage.registry.v1.ListInstancesResponse\x12r\n\x11NominateInstances\x12-.moorage.registry.v1.NominateInstancesRequest\x1a..moorage.registry.v1.NominateInstancesResponse\x12\x66\n\rBindInstances\x12).moorage.registry.v1.BindInstancesRequest\x1a*.moorage.registry.v1.BindInstancesResponse\x12i\n\x0eReportInstance\x12*.moorage.registry.v1.ReportInstanceRequest\x1a+.moorage.registry.v1.ReportInstanceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*moorage/registry/v1/instance_service.proto\x12\x13moorage.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a!moorage/common/v1/placement.proto\x1a\"moorage/registry/v1/instance.proto\".\n\x12GetInstanceRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\"F\n\x13GetInstanceResponse\x12/\n\x08instance\x18\x01 \x01(\x0b\x32\x1d.moorage.registry.v1.Instance\"\xa1\x01\n\x14ListInstancesRequest\x12\x19\n\x06parent\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80@\x12\x18\n\x06\x66ilter\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12\x1a\n\x08order_by\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"b\n\x15ListInstancesResponse\x12\x30\n\tinstances\x18\x01 \x03(\x0b\x32\x1d.moorage.registry.v1.Instance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"]\n\x18NominateInstancesRequest\x12\x41\n\x0bnominations\x18\x01 \x03(\x0b\x32\x1f.moorage.registry.v1.NominationB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\x99\x01\n\nNomination\x12\x1c\n\x08instance\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\x12\x17\n\x04\x65tag\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x17\n\x06worker\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18P\x12;\n\x0b\x65xplanation\x18\x04 \x01(\x0b\x32\x1e.moorage.common.v1.ExplanationB\x06\xbaH\x03\xc8\x01\x01\"Q\n\x19NominateInstancesResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.moorage.registry.v1.InstanceResult\"t\n\x0eInstanceResult\x12\r\n\x05index\x18\x01 \x01(\x05\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12/\n\x08instance\x18\x03 \x01(\x0b\x32\x1d.moorage.registry.v1.Instance\"S\n\x14\x42indInstancesRequest\x12;\n\x08\x62indings\x18\x01 \x03(\x0b\x32\x1c.moorage.registry.v1.BindingB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\xe6\x03\n\x07\x42inding\x12\x1c\n\x08instance\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\x12\x17\n\x04\x65tag\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x37\n\tplacement\x18\x03 \x01(\x0b\x32\x1c.moorage.common.v1.PlacementB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0b\x65xplanation\x18\x04 \x01(\x0b\x32\x1e.moorage.common.v1.ExplanationB\x06\xbaH\x03\xc8\x01\x01:\xad\x02\xbaH\xa9\x02\x1a\xa6\x02\n\x0e\x62inding.claims\x12jplacement.claims must be one or more, each of a pool of its own of placement.worker, and of 1 byte or more\x1a\xa7\x01size(this.placement.claims) > 0 && this.placement.claims.all(c, c.size_bytes > 0 && c.worker == this.placement.worker) && this.placement.claims.map(c, c.pool).unique()\"M\n\x15\x42indInstancesResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.moorage.registry.v1.InstanceResult\"\xc4\x02\n\x15ReportInstanceRequest\x12\x1c\n\x08instance\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\x12\x16\n\x03uid\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x19\n\x06worker\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x1b\n\x08lease_id\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x41\n\x05state\x18\x05 \x01(\x0e\x32\".moorage.registry.v1.InstanceStateB\x0e\xbaH\x0b\x82\x01\x08\x18\x04\x18\x05\x18\x06\x18\t\x12\x1a\n\x08\x65ndpoint\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12!\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x12.google.rpc.Status\x12\x1e\n\rrestart_count\x18\x08 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1b\n\ngeneration\x18\t \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"I\n\x16ReportInstanceResponse\x12/\n\x08instance\x18\x01 \x01(\x0b\x32\x1d.moorage.registry.v1.Instance\"\xa6\x01\n\x19ListModelEndpointsRequest\x12\x19\n\x06parent\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80@\x12\x18\n\x06\x66ilter\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12\x1a\n\x08order_by\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"~\n\x1aListModelEndpointsResponse\x12\x35\n\tendpoints\x18\x01 \x03(\x0b\x32\".moorage.registry.v1.ModelEndpoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\"\xa4\x01\n\rModelEndpoint\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x14\n\x0cinstance_uid\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\x0e\n\x06worker\x18\x05 \x01(\t\x12\x0b\n\x03url\x18\x06 \x01(\t\x12.\n\nready_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"}\n\x16RestartInstanceRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"J\n\x17RestartInstanceResponse\x12/\n\x08instance\x18\x01 \x01(\x0b\x32\x1d.moorage.registry.v1.Instance2\x87\x06\n\x0fInstanceService\x12`\n\x0bGetInstance\x12\'.moorage.registry.v1.GetInstanceRequest\x1a(.moorage.registry.v1.GetInstanceResponse\x12\x66\n\rListInstances\x12).moorage.registry.v1.ListInstancesRequest\x1a*.moorage.registry.v1.ListInstancesResponse\x12u\n\x12ListModelEndpoints\x12..moorage.registry.v1.ListModelEndpointsRequest\x1a/.moorage.registry.v1.ListModelEndpointsResponse\x12l\n\x0fRestartInstance\x12+.moorage.registry.v1.RestartInstanceRequest\x1a,.moorage.registry.v1.RestartInstanceResponse\x12r\n\x11NominateInstances\x12-.moorage.registry.v1.NominateInstancesRequest\x1a..moorage.registry.v1.NominateInstancesResponse\x12\x66\n\rBindInstances\x12).moorage.registry.v1.BindInstancesRequest\x1a*.moorage.registry.v1.BindInstancesResponse\x12i\n\x0eReportInstance\x12*.moorage.registry.v1.ReportInstanceRequest\x1a+.moorage.registry.v1.ReportInstanceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,7 +43,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTINSTANCESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTINSTANCESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTINSTANCESREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTINSTANCESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
+  _globals['_LISTINSTANCESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200@'
+  _globals['_LISTINSTANCESREQUEST'].fields_by_name['filter']._loaded_options = None
+  _globals['_LISTINSTANCESREQUEST'].fields_by_name['filter']._serialized_options = b'\272H\005r\003\030\200 '
+  _globals['_LISTINSTANCESREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTINSTANCESREQUEST'].fields_by_name['order_by']._serialized_options = b'\272H\005r\003\030\200\004'
   _globals['_NOMINATEINSTANCESREQUEST'].fields_by_name['nominations']._loaded_options = None
   _globals['_NOMINATEINSTANCESREQUEST'].fields_by_name['nominations']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
   _globals['_NOMINATION'].fields_by_name['instance']._loaded_options = None
@@ -79,32 +84,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTINSTANCEREQUEST'].fields_by_name['endpoint']._serialized_options = b'\272H\005r\003\030\200\004'
   _globals['_REPORTINSTANCEREQUEST'].fields_by_name['restart_count']._loaded_options = None
   _globals['_REPORTINSTANCEREQUEST'].fields_by_name['restart_count']._serialized_options = b'\272H\004\032\002(\000'
-  _globals['_GETINSTANCEREQUEST']._serialized_start=192
-  _globals['_GETINSTANCEREQUEST']._serialized_end=238
-  _globals['_GETINSTANCERESPONSE']._serialized_start=240
-  _globals['_GETINSTANCERESPONSE']._serialized_end=310
-  _globals['_LISTINSTANCESREQUEST']._serialized_start=312
-  _globals['_LISTINSTANCESREQUEST']._serialized_end=419
-  _globals['_LISTINSTANCESRESPONSE']._serialized_start=421
-  _globals['_LISTINSTANCESRESPONSE']._serialized_end=519
-  _globals['_NOMINATEINSTANCESREQUEST']._serialized_start=521
-  _globals['_NOMINATEINSTANCESREQUEST']._serialized_end=614
-  _globals['_NOMINATION']._serialized_start=617
-  _globals['_NOMINATION']._serialized_end=770
-  _globals['_NOMINATEINSTANCESRESPONSE']._serialized_start=772
-  _globals['_NOMINATEINSTANCESRESPONSE']._serialized_end=853
-  _globals['_INSTANCERESULT']._serialized_start=855
-  _globals['_INSTANCERESULT']._serialized_end=971
-  _globals['_BINDINSTANCESREQUEST']._serialized_start=973
-  _globals['_BINDINSTANCESREQUEST']._serialized_end=1056
-  _globals['_BINDING']._serialized_start=1059
-  _globals['_BINDING']._serialized_end=1545
-  _globals['_BINDINSTANCESRESPONSE']._serialized_start=1547
-  _globals['_BINDINSTANCESRESPONSE']._serialized_end=1624
-  _globals['_REPORTINSTANCEREQUEST']._serialized_start=1627
-  _globals['_REPORTINSTANCEREQUEST']._serialized_end=1922
-  _globals['_REPORTINSTANCERESPONSE']._serialized_start=1924
-  _globals['_REPORTINSTANCERESPONSE']._serialized_end=1997
-  _globals['_INSTANCESERVICE']._serialized_start=2000
-  _globals['_INSTANCESERVICE']._serialized_end=2546
+  _globals['_REPORTINSTANCEREQUEST'].fields_by_name['generation']._loaded_options = None
+  _globals['_REPORTINSTANCEREQUEST'].fields_by_name['generation']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_LISTMODELENDPOINTSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_LISTMODELENDPOINTSREQUEST'].fields_by_name['parent']._serialized_options = b'\272H\006r\004\020\001\030P'
+  _globals['_LISTMODELENDPOINTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTMODELENDPOINTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTMODELENDPOINTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTMODELENDPOINTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200@'
+  _globals['_LISTMODELENDPOINTSREQUEST'].fields_by_name['filter']._loaded_options = None
+  _globals['_LISTMODELENDPOINTSREQUEST'].fields_by_name['filter']._serialized_options = b'\272H\005r\003\030\200 '
+  _globals['_LISTMODELENDPOINTSREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTMODELENDPOINTSREQUEST'].fields_by_name['order_by']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_RESTARTINSTANCEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_RESTARTINSTANCEREQUEST'].fields_by_name['name']._serialized_options = b'\272H\007r\005\020\001\030\240\001'
+  _globals['_RESTARTINSTANCEREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_RESTARTINSTANCEREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_RESTARTINSTANCEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_RESTARTINSTANCEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_GETINSTANCEREQUEST']._serialized_start=225
+  _globals['_GETINSTANCEREQUEST']._serialized_end=271
+  _globals['_GETINSTANCERESPONSE']._serialized_start=273
+  _globals['_GETINSTANCERESPONSE']._serialized_end=343
+  _globals['_LISTINSTANCESREQUEST']._serialized_start=346
+  _globals['_LISTINSTANCESREQUEST']._serialized_end=507
+  _globals['_LISTINSTANCESRESPONSE']._serialized_start=509
+  _globals['_LISTINSTANCESRESPONSE']._serialized_end=607
+  _globals['_NOMINATEINSTANCESREQUEST']._serialized_start=609
+  _globals['_NOMINATEINSTANCESREQUEST']._serialized_end=702
+  _globals['_NOMINATION']._serialized_start=705
+  _globals['_NOMINATION']._serialized_end=858
+  _globals['_NOMINATEINSTANCESRESPONSE']._serialized_start=860
+  _globals['_NOMINATEINSTANCESRESPONSE']._serialized_end=941
+  _globals['_INSTANCERESULT']._serialized_start=943
+  _globals['_INSTANCERESULT']._serialized_end=1059
+  _globals['_BINDINSTANCESREQUEST']._serialized_start=1061
+  _globals['_BINDINSTANCESREQUEST']._serialized_end=1144
+  _globals['_BINDING']._serialized_start=1147
+  _globals['_BINDING']._serialized_end=1633
+  _globals['_BINDINSTANCESRESPONSE']._serialized_start=1635
+  _globals['_BINDINSTANCESRESPONSE']._serialized_end=1712
+  _globals['_REPORTINSTANCEREQUEST']._serialized_start=1715
+  _globals['_REPORTINSTANCEREQUEST']._serialized_end=2039
+  _globals['_REPORTINSTANCERESPONSE']._serialized_start=2041
+  _globals['_REPORTINSTANCERESPONSE']._serialized_end=2114
+  _globals['_LISTMODELENDPOINTSREQUEST']._serialized_start=2117
+  _globals['_LISTMODELENDPOINTSREQUEST']._serialized_end=2283
+  _globals['_LISTMODELENDPOINTSRESPONSE']._serialized_start=2285
+  _globals['_LISTMODELENDPOINTSRESPONSE']._serialized_end=2411
+  _globals['_MODELENDPOINT']._serialized_start=2414
+  _globals['_MODELENDPOINT']._serialized_end=2578
+  _globals['_RESTARTINSTANCEREQUEST']._serialized_start=2580
+  _globals['_RESTARTINSTANCEREQUEST']._serialized_end=2705
+  _globals['_RESTARTINSTANCERESPONSE']._serialized_start=2707
+  _globals['_RESTARTINSTANCERESPONSE']._serialized_end=2781
+  _globals['_INSTANCESERVICE']._serialized_start=2784
+  _globals['_INSTANCESERVICE']._serialized_end=3559
 # @@protoc_insertion_point(module_scope)

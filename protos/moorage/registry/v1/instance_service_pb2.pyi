@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
 from moorage.common.v1 import placement_pb2 as _placement_pb2
@@ -76,22 +77,32 @@ class ListInstancesRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """"models/{model}" for the instances of one model, "models/-" for all."""
     page_size: _builtins.int
     """At most this many; 0: 100; more than 1000 count as 1000."""
     page_token: _builtins.str
     """Where the page before ended. Empty: from the start."""
+    filter: _builtins.str
+    """Only resources for which this holds (AIP-160), e.g. 'state = ERROR AND worker = "workers/gpu-07"'.
+    The fields are those of the resource; labels are "labels.KEY". Empty: all.
+    """
+    order_by: _builtins.str
+    """The order, e.g. "restart_count desc, state_time": fields with " desc" for descending. Empty: by name."""
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -343,6 +354,7 @@ class ReportInstanceRequest(_message.Message):
     ENDPOINT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     RESTART_COUNT_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     instance: _builtins.str
     """The instance."""
     uid: _builtins.str
@@ -357,6 +369,8 @@ class ReportInstanceRequest(_message.Message):
     """Where the engine answers. Only when RUNNING."""
     restart_count: _builtins.int
     """How often the engine was started again since the instance was bound."""
+    generation: _builtins.int
+    """The generation in the assignment that the report is of. A report of an earlier one changes nothing. 0: not said."""
     @_builtins.property
     def error(self) -> _status_pb2.Status:
         """What went wrong. Only with ERROR."""
@@ -372,10 +386,11 @@ class ReportInstanceRequest(_message.Message):
         endpoint: _builtins.str = ...,
         error: _status_pb2.Status | None = ...,
         restart_count: _builtins.int = ...,
+        generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "error", b"error", "instance", b"instance", "lease_id", b"lease_id", "restart_count", b"restart_count", "state", b"state", "uid", b"uid", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "error", b"error", "generation", b"generation", "instance", b"instance", "lease_id", b"lease_id", "restart_count", b"restart_count", "state", b"state", "uid", b"uid", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -404,3 +419,179 @@ class ReportInstanceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportInstanceResponse: _TypeAlias = ReportInstanceResponse  # noqa: Y015
+
+@_typing.final
+class ListModelEndpointsRequest(_message.Message):
+    """Request of ListModelEndpoints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """"models/{model}" for the endpoints of one model, "models/-" for those of all."""
+    page_size: _builtins.int
+    """At most this many; 0: 100; more than 1000 count as 1000."""
+    page_token: _builtins.str
+    """Where the page before ended. Empty: from the start."""
+    filter: _builtins.str
+    """Only endpoints of instances for which this holds (AIP-160), e.g. 'worker = "workers/gpu-07"'. Empty: all."""
+    order_by: _builtins.str
+    """The order, by fields of instances. Empty: by name."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModelEndpointsRequest: _TypeAlias = ListModelEndpointsRequest  # noqa: Y015
+
+@_typing.final
+class ListModelEndpointsResponse(_message.Message):
+    """Response of ListModelEndpoints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where the next page starts. Empty: this was the last."""
+    revision: _builtins.int
+    """Watch from the first page's revision on to hear of every change since. What is told twice has the same version."""
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelEndpoint]:
+        """The page."""
+
+    def __init__(
+        self,
+        *,
+        endpoints: _abc.Iterable[Global___ModelEndpoint] | None = ...,
+        next_page_token: _builtins.str = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "next_page_token", b"next_page_token", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModelEndpointsResponse: _TypeAlias = ListModelEndpointsResponse  # noqa: Y015
+
+@_typing.final
+class ModelEndpoint(_message.Message):
+    """Where an instance that answers can be reached."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    INSTANCE_UID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    READY_TIME_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model, "models/{model}"."""
+    instance: _builtins.str
+    """The instance, "models/{model}/instances/{instance}"."""
+    instance_uid: _builtins.str
+    """The instance's uid."""
+    version: _builtins.int
+    """The instance's version."""
+    worker: _builtins.str
+    """Where it runs, "workers/{worker}"."""
+    url: _builtins.str
+    """Base URL of its OpenAI-compatible API, e.g. "http://10.0.0.7:41234/v1"."""
+    @_builtins.property
+    def ready_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it answers."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        instance: _builtins.str = ...,
+        instance_uid: _builtins.str = ...,
+        version: _builtins.int = ...,
+        worker: _builtins.str = ...,
+        url: _builtins.str = ...,
+        ready_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ready_time", b"ready_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "instance_uid", b"instance_uid", "model", b"model", "ready_time", b"ready_time", "url", b"url", "version", b"version", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelEndpoint: _TypeAlias = ModelEndpoint  # noqa: Y015
+
+@_typing.final
+class RestartInstanceRequest(_message.Message):
+    """Request of RestartInstance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"models/{model}/instances/{instance}"."""
+    etag: _builtins.str
+    """The etag that was read. Empty: whatever it is."""
+    request_id: _builtins.str
+    """Names this request: sent again, it returns the first answer. Empty: not protected."""
+    validate_only: _builtins.bool
+    """Checks everything and changes nothing."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestartInstanceRequest: _TypeAlias = RestartInstanceRequest  # noqa: Y015
+
+@_typing.final
+class RestartInstanceResponse(_message.Message):
+    """Response of RestartInstance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def instance(self) -> _instance_pb2.Instance:
+        """The instance as it is now."""
+
+    def __init__(
+        self,
+        *,
+        instance: _instance_pb2.Instance | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestartInstanceResponse: _TypeAlias = RestartInstanceResponse  # noqa: Y015

@@ -45,6 +45,16 @@ class InstanceServiceStub(object):
                 request_serializer=moorage_dot_registry_dot_v1_dot_instance__service__pb2.ListInstancesRequest.SerializeToString,
                 response_deserializer=moorage_dot_registry_dot_v1_dot_instance__service__pb2.ListInstancesResponse.FromString,
                 _registered_method=True)
+        self.ListModelEndpoints = channel.unary_unary(
+                '/moorage.registry.v1.InstanceService/ListModelEndpoints',
+                request_serializer=moorage_dot_registry_dot_v1_dot_instance__service__pb2.ListModelEndpointsRequest.SerializeToString,
+                response_deserializer=moorage_dot_registry_dot_v1_dot_instance__service__pb2.ListModelEndpointsResponse.FromString,
+                _registered_method=True)
+        self.RestartInstance = channel.unary_unary(
+                '/moorage.registry.v1.InstanceService/RestartInstance',
+                request_serializer=moorage_dot_registry_dot_v1_dot_instance__service__pb2.RestartInstanceRequest.SerializeToString,
+                response_deserializer=moorage_dot_registry_dot_v1_dot_instance__service__pb2.RestartInstanceResponse.FromString,
+                _registered_method=True)
         self.NominateInstances = channel.unary_unary(
                 '/moorage.registry.v1.InstanceService/NominateInstances',
                 request_serializer=moorage_dot_registry_dot_v1_dot_instance__service__pb2.NominateInstancesRequest.SerializeToString,
@@ -74,7 +84,25 @@ class InstanceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListInstances(self, request, context):
-        """Lists the instances of one model, or of all, by name.
+        """Lists the instances of one model, or of all, by name unless told otherwise.
+        INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModelEndpoints(self, request, context):
+        """Lists where models can be reached: the instances that answer, with their addresses, by name. With the revision, and
+        Watch from it, this is all that a balancer on the client's side needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestartInstance(self, request, context):
+        """Starts an instance's engine again, where it is and with the memory that it holds. One that has no engine yet, or
+        whose worker does not answer, gets its new start when that time comes.
+        FAILED_PRECONDITION (TRANSITION_NOT_ALLOWED): it is STOPPING or STOPPED: start its model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,6 +146,16 @@ def add_InstanceServiceServicer_to_server(servicer, server):
                     servicer.ListInstances,
                     request_deserializer=moorage_dot_registry_dot_v1_dot_instance__service__pb2.ListInstancesRequest.FromString,
                     response_serializer=moorage_dot_registry_dot_v1_dot_instance__service__pb2.ListInstancesResponse.SerializeToString,
+            ),
+            'ListModelEndpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModelEndpoints,
+                    request_deserializer=moorage_dot_registry_dot_v1_dot_instance__service__pb2.ListModelEndpointsRequest.FromString,
+                    response_serializer=moorage_dot_registry_dot_v1_dot_instance__service__pb2.ListModelEndpointsResponse.SerializeToString,
+            ),
+            'RestartInstance': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestartInstance,
+                    request_deserializer=moorage_dot_registry_dot_v1_dot_instance__service__pb2.RestartInstanceRequest.FromString,
+                    response_serializer=moorage_dot_registry_dot_v1_dot_instance__service__pb2.RestartInstanceResponse.SerializeToString,
             ),
             'NominateInstances': grpc.unary_unary_rpc_method_handler(
                     servicer.NominateInstances,
@@ -190,6 +228,60 @@ class InstanceService(object):
             '/moorage.registry.v1.InstanceService/ListInstances',
             moorage_dot_registry_dot_v1_dot_instance__service__pb2.ListInstancesRequest.SerializeToString,
             moorage_dot_registry_dot_v1_dot_instance__service__pb2.ListInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModelEndpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/moorage.registry.v1.InstanceService/ListModelEndpoints',
+            moorage_dot_registry_dot_v1_dot_instance__service__pb2.ListModelEndpointsRequest.SerializeToString,
+            moorage_dot_registry_dot_v1_dot_instance__service__pb2.ListModelEndpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestartInstance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/moorage.registry.v1.InstanceService/RestartInstance',
+            moorage_dot_registry_dot_v1_dot_instance__service__pb2.RestartInstanceRequest.SerializeToString,
+            moorage_dot_registry_dot_v1_dot_instance__service__pb2.RestartInstanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -19,7 +19,18 @@ class InstanceServiceStub:
     GetInstance: _aio.UnaryUnaryMultiCallable[_instance_service_pb2.GetInstanceRequest, _instance_service_pb2.GetInstanceResponse]
     """Reads one instance. NOT_FOUND: no such instance."""
     ListInstances: _aio.UnaryUnaryMultiCallable[_instance_service_pb2.ListInstancesRequest, _instance_service_pb2.ListInstancesResponse]
-    """Lists the instances of one model, or of all, by name."""
+    """Lists the instances of one model, or of all, by name unless told otherwise.
+    INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
+    """
+    ListModelEndpoints: _aio.UnaryUnaryMultiCallable[_instance_service_pb2.ListModelEndpointsRequest, _instance_service_pb2.ListModelEndpointsResponse]
+    """Lists where models can be reached: the instances that answer, with their addresses, by name. With the revision, and
+    Watch from it, this is all that a balancer on the client's side needs.
+    """
+    RestartInstance: _aio.UnaryUnaryMultiCallable[_instance_service_pb2.RestartInstanceRequest, _instance_service_pb2.RestartInstanceResponse]
+    """Starts an instance's engine again, where it is and with the memory that it holds. One that has no engine yet, or
+    whose worker does not answer, gets its new start when that time comes.
+    FAILED_PRECONDITION (TRANSITION_NOT_ALLOWED): it is STOPPING or STOPPED: start its model.
+    """
     NominateInstances: _aio.UnaryUnaryMultiCallable[_instance_service_pb2.NominateInstancesRequest, _instance_service_pb2.NominateInstancesResponse]
     """For schedulers: nominates instances for workers, which makes their artifacts wanted there, or records
     why there is none. Each item succeeds or fails on its own: ABORTED (ETAG_MISMATCH) if the
@@ -52,7 +63,30 @@ class InstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _instance_service_pb2.ListInstancesRequest,
         context: _aio.ServicerContext[_instance_service_pb2.ListInstancesRequest, _abc.Awaitable[_instance_service_pb2.ListInstancesResponse]],
     ) -> _abc.Awaitable[_instance_service_pb2.ListInstancesResponse]:
-        """Lists the instances of one model, or of all, by name."""
+        """Lists the instances of one model, or of all, by name unless told otherwise.
+        INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
+        """
+
+    @_abc_1.abstractmethod
+    def ListModelEndpoints(
+        self,
+        request: _instance_service_pb2.ListModelEndpointsRequest,
+        context: _aio.ServicerContext[_instance_service_pb2.ListModelEndpointsRequest, _abc.Awaitable[_instance_service_pb2.ListModelEndpointsResponse]],
+    ) -> _abc.Awaitable[_instance_service_pb2.ListModelEndpointsResponse]:
+        """Lists where models can be reached: the instances that answer, with their addresses, by name. With the revision, and
+        Watch from it, this is all that a balancer on the client's side needs.
+        """
+
+    @_abc_1.abstractmethod
+    def RestartInstance(
+        self,
+        request: _instance_service_pb2.RestartInstanceRequest,
+        context: _aio.ServicerContext[_instance_service_pb2.RestartInstanceRequest, _abc.Awaitable[_instance_service_pb2.RestartInstanceResponse]],
+    ) -> _abc.Awaitable[_instance_service_pb2.RestartInstanceResponse]:
+        """Starts an instance's engine again, where it is and with the memory that it holds. One that has no engine yet, or
+        whose worker does not answer, gets its new start when that time comes.
+        FAILED_PRECONDITION (TRANSITION_NOT_ALLOWED): it is STOPPING or STOPPED: start its model.
+        """
 
     @_abc_1.abstractmethod
     def NominateInstances(

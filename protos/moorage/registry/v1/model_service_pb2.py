@@ -27,7 +27,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from moorage.registry.v1 import model_pb2 as moorage_dot_registry_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'moorage/registry/v1/model_service.proto\x12\x13moorage.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fmoorage/registry/v1/model.proto\"\xdc\x02\n\x12\x43reateModelRequest\x12\xa6\x01\n\x08model_id\x18\x01 \x01(\tB\x93\x01\xbaH\x8f\x01\xba\x01\x8b\x01\n\x02id\x12Nmust be 1 to 63 of a-z, 0-9, \'.\' and \'-\', with a letter or digit at either end\x1a\x35this.matches(\'^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$\')\x12i\n\x05model\x18\x02 \x01(\x0b\x32\x1a.moorage.registry.v1.ModelB>\xbaH;\xba\x01\x35\n\x0cmodel.source\x12\x12source is required\x1a\x11this.source != \'\'\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"@\n\x13\x43reateModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"*\n\x0fGetModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\"=\n\x10GetModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"M\n\x11ListModelsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"Y\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.moorage.registry.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc6\x02\n\x12UpdateModelRequest\x12\x31\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.ModelB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08:\x8f\x01\xbaH\x8b\x01\x1a\x88\x01\n\x0cmodel.source\x12\x36model.source must not be empty where the mask names it\x1a@!(\'source\' in this.update_mask.paths) || this.model.source != \'\'\"@\n\x13UpdateModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"x\n\x12\x44\x65leteModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"@\n\x13\x44\x65leteModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"w\n\x11StartModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"?\n\x12StartModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"v\n\x10StopModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\">\n\x11StopModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model2\xa7\x05\n\x0cModelService\x12`\n\x0b\x43reateModel\x12\'.moorage.registry.v1.CreateModelRequest\x1a(.moorage.registry.v1.CreateModelResponse\x12W\n\x08GetModel\x12$.moorage.registry.v1.GetModelRequest\x1a%.moorage.registry.v1.GetModelResponse\x12]\n\nListModels\x12&.moorage.registry.v1.ListModelsRequest\x1a\'.moorage.registry.v1.ListModelsResponse\x12`\n\x0bUpdateModel\x12\'.moorage.registry.v1.UpdateModelRequest\x1a(.moorage.registry.v1.UpdateModelResponse\x12`\n\x0b\x44\x65leteModel\x12\'.moorage.registry.v1.DeleteModelRequest\x1a(.moorage.registry.v1.DeleteModelResponse\x12]\n\nStartModel\x12&.moorage.registry.v1.StartModelRequest\x1a\'.moorage.registry.v1.StartModelResponse\x12Z\n\tStopModel\x12%.moorage.registry.v1.StopModelRequest\x1a&.moorage.registry.v1.StopModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'moorage/registry/v1/model_service.proto\x12\x13moorage.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fmoorage/registry/v1/model.proto\"\xdc\x02\n\x12\x43reateModelRequest\x12\xa6\x01\n\x08model_id\x18\x01 \x01(\tB\x93\x01\xbaH\x8f\x01\xba\x01\x8b\x01\n\x02id\x12Nmust be 1 to 63 of a-z, 0-9, \'.\' and \'-\', with a letter or digit at either end\x1a\x35this.matches(\'^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$\')\x12i\n\x05model\x18\x02 \x01(\x0b\x32\x1a.moorage.registry.v1.ModelB>\xbaH;\xba\x01\x35\n\x0cmodel.source\x12\x12source is required\x1a\x11this.source != \'\'\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"@\n\x13\x43reateModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"*\n\x0fGetModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\"=\n\x10GetModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"\x83\x01\n\x11ListModelsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80@\x12\x18\n\x06\x66ilter\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12\x1a\n\x08order_by\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"Y\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.moorage.registry.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc6\x02\n\x12UpdateModelRequest\x12\x31\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.ModelB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08:\x8f\x01\xbaH\x8b\x01\x1a\x88\x01\n\x0cmodel.source\x12\x36model.source must not be empty where the mask names it\x1a@!(\'source\' in this.update_mask.paths) || this.model.source != \'\'\"@\n\x13UpdateModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"x\n\x12\x44\x65leteModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"@\n\x13\x44\x65leteModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"w\n\x11StartModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"?\n\x12StartModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\"v\n\x10StopModelRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\">\n\x11StopModelResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.moorage.registry.v1.Model2\xa7\x05\n\x0cModelService\x12`\n\x0b\x43reateModel\x12\'.moorage.registry.v1.CreateModelRequest\x1a(.moorage.registry.v1.CreateModelResponse\x12W\n\x08GetModel\x12$.moorage.registry.v1.GetModelRequest\x1a%.moorage.registry.v1.GetModelResponse\x12]\n\nListModels\x12&.moorage.registry.v1.ListModelsRequest\x1a\'.moorage.registry.v1.ListModelsResponse\x12`\n\x0bUpdateModel\x12\'.moorage.registry.v1.UpdateModelRequest\x1a(.moorage.registry.v1.UpdateModelResponse\x12`\n\x0b\x44\x65leteModel\x12\'.moorage.registry.v1.DeleteModelRequest\x1a(.moorage.registry.v1.DeleteModelResponse\x12]\n\nStartModel\x12&.moorage.registry.v1.StartModelRequest\x1a\'.moorage.registry.v1.StartModelResponse\x12Z\n\tStopModel\x12%.moorage.registry.v1.StopModelRequest\x1a&.moorage.registry.v1.StopModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,7 +45,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMODELSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTMODELSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTMODELSREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTMODELSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
+  _globals['_LISTMODELSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200@'
+  _globals['_LISTMODELSREQUEST'].fields_by_name['filter']._loaded_options = None
+  _globals['_LISTMODELSREQUEST'].fields_by_name['filter']._serialized_options = b'\272H\005r\003\030\200 '
+  _globals['_LISTMODELSREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTMODELSREQUEST'].fields_by_name['order_by']._serialized_options = b'\272H\005r\003\030\200\004'
   _globals['_UPDATEMODELREQUEST'].fields_by_name['model']._loaded_options = None
   _globals['_UPDATEMODELREQUEST'].fields_by_name['model']._serialized_options = b'\272H\003\310\001\001'
   _globals['_UPDATEMODELREQUEST'].fields_by_name['update_mask']._loaded_options = None
@@ -80,26 +84,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELREQUEST']._serialized_end=619
   _globals['_GETMODELRESPONSE']._serialized_start=621
   _globals['_GETMODELRESPONSE']._serialized_end=682
-  _globals['_LISTMODELSREQUEST']._serialized_start=684
-  _globals['_LISTMODELSREQUEST']._serialized_end=761
-  _globals['_LISTMODELSRESPONSE']._serialized_start=763
-  _globals['_LISTMODELSRESPONSE']._serialized_end=852
-  _globals['_UPDATEMODELREQUEST']._serialized_start=855
-  _globals['_UPDATEMODELREQUEST']._serialized_end=1181
-  _globals['_UPDATEMODELRESPONSE']._serialized_start=1183
-  _globals['_UPDATEMODELRESPONSE']._serialized_end=1247
-  _globals['_DELETEMODELREQUEST']._serialized_start=1249
-  _globals['_DELETEMODELREQUEST']._serialized_end=1369
-  _globals['_DELETEMODELRESPONSE']._serialized_start=1371
-  _globals['_DELETEMODELRESPONSE']._serialized_end=1435
-  _globals['_STARTMODELREQUEST']._serialized_start=1437
-  _globals['_STARTMODELREQUEST']._serialized_end=1556
-  _globals['_STARTMODELRESPONSE']._serialized_start=1558
-  _globals['_STARTMODELRESPONSE']._serialized_end=1621
-  _globals['_STOPMODELREQUEST']._serialized_start=1623
-  _globals['_STOPMODELREQUEST']._serialized_end=1741
-  _globals['_STOPMODELRESPONSE']._serialized_start=1743
-  _globals['_STOPMODELRESPONSE']._serialized_end=1805
-  _globals['_MODELSERVICE']._serialized_start=1808
-  _globals['_MODELSERVICE']._serialized_end=2487
+  _globals['_LISTMODELSREQUEST']._serialized_start=685
+  _globals['_LISTMODELSREQUEST']._serialized_end=816
+  _globals['_LISTMODELSRESPONSE']._serialized_start=818
+  _globals['_LISTMODELSRESPONSE']._serialized_end=907
+  _globals['_UPDATEMODELREQUEST']._serialized_start=910
+  _globals['_UPDATEMODELREQUEST']._serialized_end=1236
+  _globals['_UPDATEMODELRESPONSE']._serialized_start=1238
+  _globals['_UPDATEMODELRESPONSE']._serialized_end=1302
+  _globals['_DELETEMODELREQUEST']._serialized_start=1304
+  _globals['_DELETEMODELREQUEST']._serialized_end=1424
+  _globals['_DELETEMODELRESPONSE']._serialized_start=1426
+  _globals['_DELETEMODELRESPONSE']._serialized_end=1490
+  _globals['_STARTMODELREQUEST']._serialized_start=1492
+  _globals['_STARTMODELREQUEST']._serialized_end=1611
+  _globals['_STARTMODELRESPONSE']._serialized_start=1613
+  _globals['_STARTMODELRESPONSE']._serialized_end=1676
+  _globals['_STOPMODELREQUEST']._serialized_start=1678
+  _globals['_STOPMODELREQUEST']._serialized_end=1796
+  _globals['_STOPMODELRESPONSE']._serialized_start=1798
+  _globals['_STOPMODELRESPONSE']._serialized_end=1860
+  _globals['_MODELSERVICE']._serialized_start=1863
+  _globals['_MODELSERVICE']._serialized_end=2542
 # @@protoc_insertion_point(module_scope)

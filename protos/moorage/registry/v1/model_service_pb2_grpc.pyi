@@ -24,7 +24,9 @@ class ModelServiceStub:
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.GetModelResponse]
     """Reads one model. NOT_FOUND: no such model."""
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
-    """Lists models by name."""
+    """Lists models, by name unless told otherwise.
+    INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
+    """
     UpdateModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.UpdateModelRequest, _model_service_pb2.UpdateModelResponse]
     """Changes a model. Labels and replicas can always be changed; the rest only while it is stopped and
     nothing of it runs (FAILED_PRECONDITION, MODEL_NOT_STOPPED). A changed source is resolved anew.
@@ -67,7 +69,9 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.ListModelsRequest,
         context: _aio.ServicerContext[_model_service_pb2.ListModelsRequest, _abc.Awaitable[_model_service_pb2.ListModelsResponse]],
     ) -> _abc.Awaitable[_model_service_pb2.ListModelsResponse]:
-        """Lists models by name."""
+        """Lists models, by name unless told otherwise.
+        INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
+        """
 
     @_abc_1.abstractmethod
     def UpdateModel(

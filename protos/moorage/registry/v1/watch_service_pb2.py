@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from moorage.registry.v1 import artifact_pb2 as moorage_dot_registry_dot_v1_dot_artifact__pb2
 from moorage.registry.v1 import instance_pb2 as moorage_dot_registry_dot_v1_dot_instance__pb2
@@ -30,7 +31,7 @@ from moorage.registry.v1 import model_pb2 as moorage_dot_registry_dot_v1_dot_mod
 from moorage.registry.v1 import worker_pb2 as moorage_dot_registry_dot_v1_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'moorage/registry/v1/watch_service.proto\x12\x13moorage.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"moorage/registry/v1/artifact.proto\x1a\"moorage/registry/v1/instance.proto\x1a\x1fmoorage/registry/v1/model.proto\x1a moorage/registry/v1/worker.proto\"\x88\x02\n\x0cWatchRequest\x12\x1f\n\x0e\x61\x66ter_revision\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x15\n\rinitial_state\x18\x02 \x01(\x08\x12\x45\n\x05kinds\x18\x03 \x03(\x0e\x32!.moorage.registry.v1.ResourceKindB\x13\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00:y\xbaHv\x1at\n\x0bwatch.start\x12\x33\x61\x66ter_revision and initial_state exclude each other\x1a\x30!(this.initial_state && this.after_revision > 0)\"\xbd\x03\n\rWatchResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x36\n\toperation\x18\x02 \x01(\x0e\x32#.moorage.registry.v1.WatchOperation\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06worker\x18\x04 \x01(\x0b\x32\x1b.moorage.registry.v1.WorkerH\x00\x12+\n\x05model\x18\x05 \x01(\x0b\x32\x1a.moorage.registry.v1.ModelH\x00\x12\x31\n\x08instance\x18\x06 \x01(\x0b\x32\x1d.moorage.registry.v1.InstanceH\x00\x12\x31\n\x08\x61rtifact\x18\x07 \x01(\x0b\x32\x1d.moorage.registry.v1.ArtifactH\x00\x12\x31\n\x04\x63opy\x18\x08 \x01(\x0b\x32!.moorage.registry.v1.ArtifactCopyH\x00\x12\x37\n\x08\x64ownload\x18\t \x01(\x0b\x32#.moorage.registry.v1.DownloadRecordH\x00\x42\n\n\x08resource*\xd5\x01\n\x0cResourceKind\x12\x1d\n\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14RESOURCE_KIND_WORKER\x10\x01\x12\x17\n\x13RESOURCE_KIND_MODEL\x10\x02\x12\x1a\n\x16RESOURCE_KIND_INSTANCE\x10\x03\x12\x1a\n\x16RESOURCE_KIND_ARTIFACT\x10\x04\x12\x1f\n\x1bRESOURCE_KIND_ARTIFACT_COPY\x10\x05\x12\x1a\n\x16RESOURCE_KIND_DOWNLOAD\x10\x06*\xc3\x01\n\x0eWatchOperation\x12\x1f\n\x1bWATCH_OPERATION_UNSPECIFIED\x10\x00\x12\x1b\n\x17WATCH_OPERATION_CREATED\x10\x01\x12\x1b\n\x17WATCH_OPERATION_UPDATED\x10\x02\x12\x1b\n\x17WATCH_OPERATION_DELETED\x10\x03\x12\x1b\n\x17WATCH_OPERATION_CURRENT\x10\x04\x12\x1c\n\x18WATCH_OPERATION_BOOKMARK\x10\x05\x32`\n\x0cWatchService\x12P\n\x05Watch\x12!.moorage.registry.v1.WatchRequest\x1a\".moorage.registry.v1.WatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'moorage/registry/v1/watch_service.proto\x12\x13moorage.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"moorage/registry/v1/artifact.proto\x1a\"moorage/registry/v1/instance.proto\x1a\x1fmoorage/registry/v1/model.proto\x1a moorage/registry/v1/worker.proto\"\xf4\x02\n\x0cWatchRequest\x12\x1f\n\x0e\x61\x66ter_revision\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x15\n\rinitial_state\x18\x02 \x01(\x08\x12\x45\n\x05kinds\x18\x03 \x03(\x0e\x32!.moorage.registry.v1.ResourceKindB\x13\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12#\n\x05names\x18\x04 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\xe8\x07\x18\x01\"\x07r\x05\x10\x01\x18\xa0\x01\x12\x45\n\x11progress_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x03\x08\x90\x1c\x32\x02\x08\x01:y\xbaHv\x1at\n\x0bwatch.start\x12\x33\x61\x66ter_revision and initial_state exclude each other\x1a\x30!(this.initial_state && this.after_revision > 0)\"\xbd\x03\n\rWatchResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x36\n\toperation\x18\x02 \x01(\x0e\x32#.moorage.registry.v1.WatchOperation\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06worker\x18\x04 \x01(\x0b\x32\x1b.moorage.registry.v1.WorkerH\x00\x12+\n\x05model\x18\x05 \x01(\x0b\x32\x1a.moorage.registry.v1.ModelH\x00\x12\x31\n\x08instance\x18\x06 \x01(\x0b\x32\x1d.moorage.registry.v1.InstanceH\x00\x12\x31\n\x08\x61rtifact\x18\x07 \x01(\x0b\x32\x1d.moorage.registry.v1.ArtifactH\x00\x12\x31\n\x04\x63opy\x18\x08 \x01(\x0b\x32!.moorage.registry.v1.ArtifactCopyH\x00\x12\x37\n\x08\x64ownload\x18\t \x01(\x0b\x32#.moorage.registry.v1.DownloadRecordH\x00\x42\n\n\x08resource*\xd5\x01\n\x0cResourceKind\x12\x1d\n\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14RESOURCE_KIND_WORKER\x10\x01\x12\x17\n\x13RESOURCE_KIND_MODEL\x10\x02\x12\x1a\n\x16RESOURCE_KIND_INSTANCE\x10\x03\x12\x1a\n\x16RESOURCE_KIND_ARTIFACT\x10\x04\x12\x1f\n\x1bRESOURCE_KIND_ARTIFACT_COPY\x10\x05\x12\x1a\n\x16RESOURCE_KIND_DOWNLOAD\x10\x06*\xc3\x01\n\x0eWatchOperation\x12\x1f\n\x1bWATCH_OPERATION_UNSPECIFIED\x10\x00\x12\x1b\n\x17WATCH_OPERATION_CREATED\x10\x01\x12\x1b\n\x17WATCH_OPERATION_UPDATED\x10\x02\x12\x1b\n\x17WATCH_OPERATION_DELETED\x10\x03\x12\x1b\n\x17WATCH_OPERATION_CURRENT\x10\x04\x12\x1c\n\x18WATCH_OPERATION_BOOKMARK\x10\x05\x32`\n\x0cWatchService\x12P\n\x05Watch\x12!.moorage.registry.v1.WatchRequest\x1a\".moorage.registry.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,16 +42,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHREQUEST'].fields_by_name['after_revision']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_WATCHREQUEST'].fields_by_name['kinds']._loaded_options = None
   _globals['_WATCHREQUEST'].fields_by_name['kinds']._serialized_options = b'\272H\020\222\001\r\020\020\030\001\"\007\202\001\004\020\001 \000'
+  _globals['_WATCHREQUEST'].fields_by_name['names']._loaded_options = None
+  _globals['_WATCHREQUEST'].fields_by_name['names']._serialized_options = b'\272H\021\222\001\016\020\350\007\030\001\"\007r\005\020\001\030\240\001'
+  _globals['_WATCHREQUEST'].fields_by_name['progress_interval']._loaded_options = None
+  _globals['_WATCHREQUEST'].fields_by_name['progress_interval']._serialized_options = b'\272H\014\252\001\t\"\003\010\220\0342\002\010\001'
   _globals['_WATCHREQUEST']._loaded_options = None
   _globals['_WATCHREQUEST']._serialized_options = b'\272Hv\032t\n\013watch.start\0223after_revision and initial_state exclude each other\0320!(this.initial_state && this.after_revision > 0)'
-  _globals['_RESOURCEKIND']._serialized_start=981
-  _globals['_RESOURCEKIND']._serialized_end=1194
-  _globals['_WATCHOPERATION']._serialized_start=1197
-  _globals['_WATCHOPERATION']._serialized_end=1392
-  _globals['_WATCHREQUEST']._serialized_start=266
-  _globals['_WATCHREQUEST']._serialized_end=530
-  _globals['_WATCHRESPONSE']._serialized_start=533
-  _globals['_WATCHRESPONSE']._serialized_end=978
-  _globals['_WATCHSERVICE']._serialized_start=1394
-  _globals['_WATCHSERVICE']._serialized_end=1490
+  _globals['_RESOURCEKIND']._serialized_start=1121
+  _globals['_RESOURCEKIND']._serialized_end=1334
+  _globals['_WATCHOPERATION']._serialized_start=1337
+  _globals['_WATCHOPERATION']._serialized_end=1532
+  _globals['_WATCHREQUEST']._serialized_start=298
+  _globals['_WATCHREQUEST']._serialized_end=670
+  _globals['_WATCHRESPONSE']._serialized_start=673
+  _globals['_WATCHRESPONSE']._serialized_end=1118
+  _globals['_WATCHSERVICE']._serialized_start=1534
+  _globals['_WATCHSERVICE']._serialized_end=1630
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -109,6 +110,8 @@ class WatchRequest(_message.Message):
     AFTER_REVISION_FIELD_NUMBER: _builtins.int
     INITIAL_STATE_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    PROGRESS_INTERVAL_FIELD_NUMBER: _builtins.int
     after_revision: _builtins.int
     """Only changes after this revision. 0: only changes after the present. Not with initial_state."""
     initial_state: _builtins.bool
@@ -117,16 +120,30 @@ class WatchRequest(_message.Message):
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___ResourceKind.ValueType]:
         """Only these kinds. Empty: all."""
 
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only resources with these names, e.g. "models/llama3"; an id of "-" stands for any, as in
+        "models/llama3/instances/-". Empty: all.
+        """
+
+    @_builtins.property
+    def progress_interval(self) -> _duration_pb2.Duration:
+        """Sends a BOOKMARK after so long a time in which nothing was sent, so that the revision to go on from does not grow
+        old. Absent: none is sent.
+        """
+
     def __init__(
         self,
         *,
         after_revision: _builtins.int = ...,
         initial_state: _builtins.bool = ...,
         kinds: _abc.Iterable[Global___ResourceKind.ValueType] | None = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        progress_interval: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["progress_interval", b"progress_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "initial_state", b"initial_state", "kinds", b"kinds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "initial_state", b"initial_state", "kinds", b"kinds", "names", b"names", "progress_interval", b"progress_interval"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -20,8 +20,10 @@ class WatchServiceStub:
     """Streams changes as they are committed, from a revision on or from the present. A stream that broke is
     taken up again with the last revision seen: nothing is lost or repeated.
     OUT_OF_RANGE (REVISION_COMPACTED): too old, or never was; watch with initial_state.
-    UNAVAILABLE (SERVER_DRAINING): watch again from the last revision seen. A slow watcher is never cut off while what
-    it has yet to read is kept.
+    UNAVAILABLE (SERVER_DRAINING, WATCHER_TOO_SLOW): watch again, from the revision in the error's metadata
+    ("resume_after_revision") or the last one seen. A watcher is too slow when more changes wait for it than the server
+    keeps in memory.
+    RESOURCE_EXHAUSTED (SERVER_BUSY): there are as many watchers as the server takes; retry after the delay given.
     """
 
 class WatchServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -36,8 +38,10 @@ class WatchServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams changes as they are committed, from a revision on or from the present. A stream that broke is
         taken up again with the last revision seen: nothing is lost or repeated.
         OUT_OF_RANGE (REVISION_COMPACTED): too old, or never was; watch with initial_state.
-        UNAVAILABLE (SERVER_DRAINING): watch again from the last revision seen. A slow watcher is never cut off while what
-        it has yet to read is kept.
+        UNAVAILABLE (SERVER_DRAINING, WATCHER_TOO_SLOW): watch again, from the revision in the error's metadata
+        ("resume_after_revision") or the last one seen. A watcher is too slow when more changes wait for it than the server
+        keeps in memory.
+        RESOURCE_EXHAUSTED (SERVER_BUSY): there are as many watchers as the server takes; retry after the delay given.
         """
 
 def add_WatchServiceServicer_to_server(servicer: WatchServiceServicer, server: _aio.Server) -> None: ...

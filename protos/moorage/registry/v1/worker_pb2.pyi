@@ -172,6 +172,7 @@ class Worker(_message.Message):
     RAM_FIELD_NUMBER: _builtins.int
     ACCELERATOR_MEMORY_FIELD_NUMBER: _builtins.int
     STORAGE_FIELD_NUMBER: _builtins.int
+    DRAIN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"workers/{worker}". The id is chosen by the agent that registers."""
     uid: _builtins.str
@@ -212,6 +213,10 @@ class Worker(_message.Message):
     def storage(self) -> Global___Storage:
         """Room for artifacts."""
 
+    @_builtins.property
+    def drain(self) -> Global___Drain:
+        """How far it is being emptied. Absent: it is not."""
+
     def __init__(
         self,
         *,
@@ -228,14 +233,45 @@ class Worker(_message.Message):
         ram: Global___MemoryPool | None = ...,
         accelerator_memory: _abc.Iterable[Global___MemoryPool] | None = ...,
         storage: Global___Storage | None = ...,
+        drain: Global___Drain | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "facts", b"facts", "ram", b"ram", "storage", b"storage", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "drain", b"drain", "facts", b"facts", "ram", b"ram", "storage", b"storage", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator_memory", b"accelerator_memory", "cordoned", b"cordoned", "create_time", b"create_time", "etag", b"etag", "facts", b"facts", "labels", b"labels", "name", b"name", "ram", b"ram", "state", b"state", "storage", b"storage", "uid", b"uid", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator_memory", b"accelerator_memory", "cordoned", b"cordoned", "create_time", b"create_time", "drain", b"drain", "etag", b"etag", "facts", b"facts", "labels", b"labels", "name", b"name", "ram", b"ram", "state", b"state", "storage", b"storage", "uid", b"uid", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Worker: _TypeAlias = Worker  # noqa: Y015
+
+@_typing.final
+class Drain(_message.Message):
+    """A worker being emptied: its instances move to others, then they stop here."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    COMPLETE_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked for."""
+
+    @_builtins.property
+    def complete_time(self) -> _timestamp_pb2.Timestamp:
+        """When the last instance was gone. Absent: it goes on."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        complete_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Drain: _TypeAlias = Drain  # noqa: Y015
 
 @_typing.final
 class NodeFacts(_message.Message):

@@ -29,11 +29,12 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from moorage.common.v1 import placement_pb2 as moorage_dot_common_dot_v1_dot_placement__pb2
 from moorage.registry.v1 import artifact_pb2 as moorage_dot_registry_dot_v1_dot_artifact__pb2
+from moorage.registry.v1 import instance_pb2 as moorage_dot_registry_dot_v1_dot_instance__pb2
 from moorage.registry.v1 import model_pb2 as moorage_dot_registry_dot_v1_dot_model__pb2
 from moorage.registry.v1 import worker_pb2 as moorage_dot_registry_dot_v1_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(moorage/registry/v1/worker_service.proto\x12\x13moorage.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a!moorage/common/v1/placement.proto\x1a\"moorage/registry/v1/artifact.proto\x1a\x1fmoorage/registry/v1/model.proto\x1a moorage/registry/v1/worker.proto\"\x9d\x03\n\x15RegisterWorkerRequest\x12\xbb\x01\n\x04name\x18\x01 \x01(\tB\xac\x01\xbaH\xa8\x01\xba\x01\xa4\x01\n\x04name\x12]must be \'workers/\' and 1 to 63 of a-z, 0-9, \'.\' and \'-\', with a letter or digit at either end\x1a=this.matches(\'^workers/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$\')\x12\x35\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32\x1e.moorage.registry.v1.NodeFactsB\x06\xbaH\x03\xc8\x01\x01\x12`\n\x06labels\x18\x03 \x03(\x0b\x32\x36.moorage.registry.v1.RegisterWorkerRequest.LabelsEntryB\x18\xbaH\x15\x9a\x01\x12\x10@\"\x07r\x05\x10\x01\x18\x80\x01*\x05r\x03\x18\x80\x02\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x01\n\x16RegisterWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.moorage.registry.v1.Worker\x12\x10\n\x08lease_id\x18\x02 \x01(\t\x12,\n\tlease_ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12heartbeat_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd2\x01\n\x10HeartbeatRequest\x12\x19\n\x06worker\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\t\x18P\x12\x1b\n\x08lease_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12;\n\x0cmeasurements\x18\x03 \x01(\x0b\x32%.moorage.registry.v1.NodeMeasurements\x12I\n\x0f\x61\x63knowledgement\x18\x04 \x01(\x0b\x32\x30.moorage.registry.v1.DesiredStateAcknowledgement\"\xd7\x01\n\x10NodeMeasurements\x12_\n\rforeign_bytes\x18\x01 \x03(\x0b\x32\x37.moorage.registry.v1.NodeMeasurements.ForeignBytesEntryB\x0f\xbaH\x0c\x9a\x01\t\x10\x81\x08*\x04\"\x02(\x00\x12-\n\x07storage\x18\x02 \x01(\x0b\x32\x1c.moorage.registry.v1.Storage\x1a\x33\n\x11\x46oreignBytesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"X\n\x1b\x44\x65siredStateAcknowledgement\x12\x16\n\x05nonce\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"\x88\x01\n\x11HeartbeatResponse\x12\x35\n\x11lease_expire_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12<\n\rdesired_state\x18\x02 \x01(\x0b\x32%.moorage.registry.v1.DesiredNodeState\"\x92\x01\n\x10\x44\x65siredNodeState\x12\r\n\x05nonce\x18\x01 \x01(\t\x12:\n\tinstances\x18\x02 \x03(\x0b\x32\'.moorage.registry.v1.InstanceAssignment\x12\x33\n\x06\x63opies\x18\x03 \x03(\x0b\x32#.moorage.registry.v1.CopyAssignment\"\xeb\x01\n\x12InstanceAssignment\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x33\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32#.moorage.registry.v1.InstanceAction\x12)\n\x05model\x18\x04 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\x12\x10\n\x08\x61rtifact\x18\x05 \x01(\t\x12\x13\n\x0b\x65ntry_point\x18\x06 \x01(\t\x12/\n\tplacement\x18\x07 \x01(\x0b\x32\x1c.moorage.common.v1.Placement\"g\n\x0e\x43opyAssignment\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\x30\n\x05\x66iles\x18\x02 \x03(\x0b\x32!.moorage.registry.v1.ArtifactFile\x12\x11\n\tread_from\x18\x03 \x03(\t\"+\n\x10GetWorkerRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\"@\n\x11GetWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.moorage.registry.v1.Worker\"N\n\x12ListWorkersRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"\\\n\x13ListWorkersResponse\x12,\n\x07workers\x18\x01 \x03(\x0b\x32\x1b.moorage.registry.v1.Worker\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb7\x01\n\x13UpdateWorkerRequest\x12\x33\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.moorage.registry.v1.WorkerB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"C\n\x14UpdateWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.moorage.registry.v1.Worker\"y\n\x13\x43ordonWorkerRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"C\n\x14\x43ordonWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.moorage.registry.v1.Worker\"{\n\x15UncordonWorkerRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"E\n\x16UncordonWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.moorage.registry.v1.Worker*d\n\x0eInstanceAction\x12\x1f\n\x1bINSTANCE_ACTION_UNSPECIFIED\x10\x00\x12\x17\n\x13INSTANCE_ACTION_RUN\x10\x01\x12\x18\n\x14INSTANCE_ACTION_STOP\x10\x02\x32\xcd\x05\n\rWorkerService\x12i\n\x0eRegisterWorker\x12*.moorage.registry.v1.RegisterWorkerRequest\x1a+.moorage.registry.v1.RegisterWorkerResponse\x12^\n\tHeartbeat\x12%.moorage.registry.v1.HeartbeatRequest\x1a&.moorage.registry.v1.HeartbeatResponse(\x01\x30\x01\x12Z\n\tGetWorker\x12%.moorage.registry.v1.GetWorkerRequest\x1a&.moorage.registry.v1.GetWorkerResponse\x12`\n\x0bListWorkers\x12\'.moorage.registry.v1.ListWorkersRequest\x1a(.moorage.registry.v1.ListWorkersResponse\x12\x63\n\x0cUpdateWorker\x12(.moorage.registry.v1.UpdateWorkerRequest\x1a).moorage.registry.v1.UpdateWorkerResponse\x12\x63\n\x0c\x43ordonWorker\x12(.moorage.registry.v1.CordonWorkerRequest\x1a).moorage.registry.v1.CordonWorkerResponse\x12i\n\x0eUncordonWorker\x12*.moorage.registry.v1.UncordonWorkerRequest\x1a+.moorage.registry.v1.UncordonWorkerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(moorage/registry/v1/worker_service.proto\x12\x13moorage.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a!moorage/common/v1/placement.proto\x1a\"moorage/registry/v1/artifact.proto\x1a\"moorage/registry/v1/instance.proto\x1a\x1fmoorage/registry/v1/model.proto\x1a moorage/registry/v1/worker.proto\"\x9d\x03\n\x15RegisterWorkerRequest\x12\xbb\x01\n\x04name\x18\x01 \x01(\tB\xac\x01\xbaH\xa8\x01\xba\x01\xa4\x01\n\x04name\x12]must be \'workers/\' and 1 to 63 of a-z, 0-9, \'.\' and \'-\', with a letter or digit at either end\x1a=this.matches(\'^workers/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$\')\x12\x35\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32\x1e.moorage.registry.v1.NodeFactsB\x06\xbaH\x03\xc8\x01\x01\x12`\n\x06labels\x18\x03 \x03(\x0b\x32\x36.moorage.registry.v1.RegisterWorkerRequest.LabelsEntryB\x18\xbaH\x15\x9a\x01\x12\x10@\"\x07r\x05\x10\x01\x18\x80\x01*\x05r\x03\x18\x80\x02\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x01\n\x16RegisterWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.moorage.registry.v1.Worker\x12\x10\n\x08lease_id\x18\x02 \x01(\t\x12,\n\tlease_ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12heartbeat_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd2\x01\n\x10HeartbeatRequest\x12\x19\n\x06worker\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\t\x18P\x12\x1b\n\x08lease_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12;\n\x0cmeasurements\x18\x03 \x01(\x0b\x32%.moorage.registry.v1.NodeMeasurements\x12I\n\x0f\x61\x63knowledgement\x18\x04 \x01(\x0b\x32\x30.moorage.registry.v1.DesiredStateAcknowledgement\"\xd7\x01\n\x10NodeMeasurements\x12_\n\rforeign_bytes\x18\x01 \x03(\x0b\x32\x37.moorage.registry.v1.NodeMeasurements.ForeignBytesEntryB\x0f\xbaH\x0c\x9a\x01\t\x10\x81\x08*\x04\"\x02(\x00\x12-\n\x07storage\x18\x02 \x01(\x0b\x32\x1c.moorage.registry.v1.Storage\x1a\x33\n\x11\x46oreignBytesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"X\n\x1b\x44\x65siredStateAcknowledgement\x12\x16\n\x05nonce\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"\x88\x01\n\x11HeartbeatResponse\x12\x35\n\x11lease_expire_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12<\n\rdesired_state\x18\x02 \x01(\x0b\x32%.moorage.registry.v1.DesiredNodeState\"\x92\x01\n\x10\x44\x65siredNodeState\x12\r\n\x05nonce\x18\x01 \x01(\t\x12:\n\tinstances\x18\x02 \x03(\x0b\x32\'.moorage.registry.v1.InstanceAssignment\x12\x33\n\x06\x63opies\x18\x03 \x03(\x0b\x32#.moorage.registry.v1.CopyAssignment\"\xff\x01\n\x12InstanceAssignment\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x33\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32#.moorage.registry.v1.InstanceAction\x12)\n\x05model\x18\x04 \x01(\x0b\x32\x1a.moorage.registry.v1.Model\x12\x10\n\x08\x61rtifact\x18\x05 \x01(\t\x12\x13\n\x0b\x65ntry_point\x18\x06 \x01(\t\x12/\n\tplacement\x18\x07 \x01(\x0b\x32\x1c.moorage.common.v1.Placement\x12\x12\n\ngeneration\x18\x08 \x01(\x03\"g\n\x0e\x43opyAssignment\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\x30\n\x05\x66iles\x18\x02 \x03(\x0b\x32!.moorage.registry.v1.ArtifactFile\x12\x11\n\tread_from\x18\x03 \x03(\t\"+\n\x10GetWorkerRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\"@\n\x11GetWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.moorage.registry.v1.Worker\"\x84\x01\n\x12ListWorkersRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80@\x12\x18\n\x06\x66ilter\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12\x1a\n\x08order_by\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"\\\n\x13ListWorkersResponse\x12,\n\x07workers\x18\x01 \x03(\x0b\x32\x1b.moorage.registry.v1.Worker\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb7\x01\n\x13UpdateWorkerRequest\x12\x33\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.moorage.registry.v1.WorkerB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"C\n\x14UpdateWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.moorage.registry.v1.Worker\"y\n\x13\x43ordonWorkerRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"C\n\x14\x43ordonWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.moorage.registry.v1.Worker\"{\n\x15UncordonWorkerRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"E\n\x16UncordonWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.moorage.registry.v1.Worker\"x\n\x12\x44rainWorkerRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"|\n\x13\x44rainWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.moorage.registry.v1.Worker\x12\x38\n\tinstances\x18\x02 \x03(\x0b\x32%.moorage.registry.v1.DrainingInstance\"\xc1\x01\n\x10\x44rainingInstance\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".moorage.registry.v1.InstanceState\x12,\n\x04step\x18\x03 \x01(\x0e\x32\x1e.moorage.registry.v1.DrainStep\x12\x14\n\x0creplacements\x18\x04 \x03(\t\x12$\n\x08obstacle\x18\x05 \x01(\x0b\x32\x12.google.rpc.Status\"\x88\x01\n\x13\x44\x65leteWorkerRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x15\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\x12\x1b\n\nrequest_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"C\n\x14\x44\x65leteWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.moorage.registry.v1.Worker*d\n\x0eInstanceAction\x12\x1f\n\x1bINSTANCE_ACTION_UNSPECIFIED\x10\x00\x12\x17\n\x13INSTANCE_ACTION_RUN\x10\x01\x12\x18\n\x14INSTANCE_ACTION_STOP\x10\x02*o\n\tDrainStep\x12\x1a\n\x16\x44RAIN_STEP_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44RAIN_STEP_MOVING\x10\x01\x12\x17\n\x13\x44RAIN_STEP_STOPPING\x10\x02\x12\x16\n\x12\x44RAIN_STEP_BLOCKED\x10\x03\x32\x96\x07\n\rWorkerService\x12i\n\x0eRegisterWorker\x12*.moorage.registry.v1.RegisterWorkerRequest\x1a+.moorage.registry.v1.RegisterWorkerResponse\x12^\n\tHeartbeat\x12%.moorage.registry.v1.HeartbeatRequest\x1a&.moorage.registry.v1.HeartbeatResponse(\x01\x30\x01\x12Z\n\tGetWorker\x12%.moorage.registry.v1.GetWorkerRequest\x1a&.moorage.registry.v1.GetWorkerResponse\x12`\n\x0bListWorkers\x12\'.moorage.registry.v1.ListWorkersRequest\x1a(.moorage.registry.v1.ListWorkersResponse\x12\x63\n\x0cUpdateWorker\x12(.moorage.registry.v1.UpdateWorkerRequest\x1a).moorage.registry.v1.UpdateWorkerResponse\x12\x63\n\x0c\x43ordonWorker\x12(.moorage.registry.v1.CordonWorkerRequest\x1a).moorage.registry.v1.CordonWorkerResponse\x12i\n\x0eUncordonWorker\x12*.moorage.registry.v1.UncordonWorkerRequest\x1a+.moorage.registry.v1.UncordonWorkerResponse\x12\x62\n\x0b\x44rainWorker\x12\'.moorage.registry.v1.DrainWorkerRequest\x1a(.moorage.registry.v1.DrainWorkerResponse0\x01\x12\x63\n\x0c\x44\x65leteWorker\x12(.moorage.registry.v1.DeleteWorkerRequest\x1a).moorage.registry.v1.DeleteWorkerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,7 +64,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTWORKERSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTWORKERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTWORKERSREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTWORKERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
+  _globals['_LISTWORKERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200@'
+  _globals['_LISTWORKERSREQUEST'].fields_by_name['filter']._loaded_options = None
+  _globals['_LISTWORKERSREQUEST'].fields_by_name['filter']._serialized_options = b'\272H\005r\003\030\200 '
+  _globals['_LISTWORKERSREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTWORKERSREQUEST'].fields_by_name['order_by']._serialized_options = b'\272H\005r\003\030\200\004'
   _globals['_UPDATEWORKERREQUEST'].fields_by_name['worker']._loaded_options = None
   _globals['_UPDATEWORKERREQUEST'].fields_by_name['worker']._serialized_options = b'\272H\003\310\001\001'
   _globals['_UPDATEWORKERREQUEST'].fields_by_name['update_mask']._loaded_options = None
@@ -82,50 +87,74 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNCORDONWORKERREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
   _globals['_UNCORDONWORKERREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_UNCORDONWORKERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_INSTANCEACTION']._serialized_start=3043
-  _globals['_INSTANCEACTION']._serialized_end=3143
-  _globals['_REGISTERWORKERREQUEST']._serialized_start=357
-  _globals['_REGISTERWORKERREQUEST']._serialized_end=770
-  _globals['_REGISTERWORKERREQUEST_LABELSENTRY']._serialized_start=725
-  _globals['_REGISTERWORKERREQUEST_LABELSENTRY']._serialized_end=770
-  _globals['_REGISTERWORKERRESPONSE']._serialized_start=773
-  _globals['_REGISTERWORKERRESPONSE']._serialized_end=961
-  _globals['_HEARTBEATREQUEST']._serialized_start=964
-  _globals['_HEARTBEATREQUEST']._serialized_end=1174
-  _globals['_NODEMEASUREMENTS']._serialized_start=1177
-  _globals['_NODEMEASUREMENTS']._serialized_end=1392
-  _globals['_NODEMEASUREMENTS_FOREIGNBYTESENTRY']._serialized_start=1341
-  _globals['_NODEMEASUREMENTS_FOREIGNBYTESENTRY']._serialized_end=1392
-  _globals['_DESIREDSTATEACKNOWLEDGEMENT']._serialized_start=1394
-  _globals['_DESIREDSTATEACKNOWLEDGEMENT']._serialized_end=1482
-  _globals['_HEARTBEATRESPONSE']._serialized_start=1485
-  _globals['_HEARTBEATRESPONSE']._serialized_end=1621
-  _globals['_DESIREDNODESTATE']._serialized_start=1624
-  _globals['_DESIREDNODESTATE']._serialized_end=1770
-  _globals['_INSTANCEASSIGNMENT']._serialized_start=1773
-  _globals['_INSTANCEASSIGNMENT']._serialized_end=2008
-  _globals['_COPYASSIGNMENT']._serialized_start=2010
-  _globals['_COPYASSIGNMENT']._serialized_end=2113
-  _globals['_GETWORKERREQUEST']._serialized_start=2115
-  _globals['_GETWORKERREQUEST']._serialized_end=2158
-  _globals['_GETWORKERRESPONSE']._serialized_start=2160
-  _globals['_GETWORKERRESPONSE']._serialized_end=2224
-  _globals['_LISTWORKERSREQUEST']._serialized_start=2226
-  _globals['_LISTWORKERSREQUEST']._serialized_end=2304
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=2306
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=2398
-  _globals['_UPDATEWORKERREQUEST']._serialized_start=2401
-  _globals['_UPDATEWORKERREQUEST']._serialized_end=2584
-  _globals['_UPDATEWORKERRESPONSE']._serialized_start=2586
-  _globals['_UPDATEWORKERRESPONSE']._serialized_end=2653
-  _globals['_CORDONWORKERREQUEST']._serialized_start=2655
-  _globals['_CORDONWORKERREQUEST']._serialized_end=2776
-  _globals['_CORDONWORKERRESPONSE']._serialized_start=2778
-  _globals['_CORDONWORKERRESPONSE']._serialized_end=2845
-  _globals['_UNCORDONWORKERREQUEST']._serialized_start=2847
-  _globals['_UNCORDONWORKERREQUEST']._serialized_end=2970
-  _globals['_UNCORDONWORKERRESPONSE']._serialized_start=2972
-  _globals['_UNCORDONWORKERRESPONSE']._serialized_end=3041
-  _globals['_WORKERSERVICE']._serialized_start=3146
-  _globals['_WORKERSERVICE']._serialized_end=3863
+  _globals['_DRAINWORKERREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DRAINWORKERREQUEST'].fields_by_name['name']._serialized_options = b'\272H\006r\004\020\001\030P'
+  _globals['_DRAINWORKERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DRAINWORKERREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_DRAINWORKERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DRAINWORKERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_DELETEWORKERREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DELETEWORKERREQUEST'].fields_by_name['name']._serialized_options = b'\272H\006r\004\020\001\030P'
+  _globals['_DELETEWORKERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DELETEWORKERREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_DELETEWORKERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DELETEWORKERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_INSTANCEACTION']._serialized_start=3806
+  _globals['_INSTANCEACTION']._serialized_end=3906
+  _globals['_DRAINSTEP']._serialized_start=3908
+  _globals['_DRAINSTEP']._serialized_end=4019
+  _globals['_REGISTERWORKERREQUEST']._serialized_start=393
+  _globals['_REGISTERWORKERREQUEST']._serialized_end=806
+  _globals['_REGISTERWORKERREQUEST_LABELSENTRY']._serialized_start=761
+  _globals['_REGISTERWORKERREQUEST_LABELSENTRY']._serialized_end=806
+  _globals['_REGISTERWORKERRESPONSE']._serialized_start=809
+  _globals['_REGISTERWORKERRESPONSE']._serialized_end=997
+  _globals['_HEARTBEATREQUEST']._serialized_start=1000
+  _globals['_HEARTBEATREQUEST']._serialized_end=1210
+  _globals['_NODEMEASUREMENTS']._serialized_start=1213
+  _globals['_NODEMEASUREMENTS']._serialized_end=1428
+  _globals['_NODEMEASUREMENTS_FOREIGNBYTESENTRY']._serialized_start=1377
+  _globals['_NODEMEASUREMENTS_FOREIGNBYTESENTRY']._serialized_end=1428
+  _globals['_DESIREDSTATEACKNOWLEDGEMENT']._serialized_start=1430
+  _globals['_DESIREDSTATEACKNOWLEDGEMENT']._serialized_end=1518
+  _globals['_HEARTBEATRESPONSE']._serialized_start=1521
+  _globals['_HEARTBEATRESPONSE']._serialized_end=1657
+  _globals['_DESIREDNODESTATE']._serialized_start=1660
+  _globals['_DESIREDNODESTATE']._serialized_end=1806
+  _globals['_INSTANCEASSIGNMENT']._serialized_start=1809
+  _globals['_INSTANCEASSIGNMENT']._serialized_end=2064
+  _globals['_COPYASSIGNMENT']._serialized_start=2066
+  _globals['_COPYASSIGNMENT']._serialized_end=2169
+  _globals['_GETWORKERREQUEST']._serialized_start=2171
+  _globals['_GETWORKERREQUEST']._serialized_end=2214
+  _globals['_GETWORKERRESPONSE']._serialized_start=2216
+  _globals['_GETWORKERRESPONSE']._serialized_end=2280
+  _globals['_LISTWORKERSREQUEST']._serialized_start=2283
+  _globals['_LISTWORKERSREQUEST']._serialized_end=2415
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=2417
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=2509
+  _globals['_UPDATEWORKERREQUEST']._serialized_start=2512
+  _globals['_UPDATEWORKERREQUEST']._serialized_end=2695
+  _globals['_UPDATEWORKERRESPONSE']._serialized_start=2697
+  _globals['_UPDATEWORKERRESPONSE']._serialized_end=2764
+  _globals['_CORDONWORKERREQUEST']._serialized_start=2766
+  _globals['_CORDONWORKERREQUEST']._serialized_end=2887
+  _globals['_CORDONWORKERRESPONSE']._serialized_start=2889
+  _globals['_CORDONWORKERRESPONSE']._serialized_end=2956
+  _globals['_UNCORDONWORKERREQUEST']._serialized_start=2958
+  _globals['_UNCORDONWORKERREQUEST']._serialized_end=3081
+  _globals['_UNCORDONWORKERRESPONSE']._serialized_start=3083
+  _globals['_UNCORDONWORKERRESPONSE']._serialized_end=3152
+  _globals['_DRAINWORKERREQUEST']._serialized_start=3154
+  _globals['_DRAINWORKERREQUEST']._serialized_end=3274
+  _globals['_DRAINWORKERRESPONSE']._serialized_start=3276
+  _globals['_DRAINWORKERRESPONSE']._serialized_end=3400
+  _globals['_DRAININGINSTANCE']._serialized_start=3403
+  _globals['_DRAININGINSTANCE']._serialized_end=3596
+  _globals['_DELETEWORKERREQUEST']._serialized_start=3599
+  _globals['_DELETEWORKERREQUEST']._serialized_end=3735
+  _globals['_DELETEWORKERRESPONSE']._serialized_start=3737
+  _globals['_DELETEWORKERRESPONSE']._serialized_end=3804
+  _globals['_WORKERSERVICE']._serialized_start=4022
+  _globals['_WORKERSERVICE']._serialized_end=4940
 # @@protoc_insertion_point(module_scope)

@@ -14,6 +14,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from moorage.common.v1 import placement_pb2 as _placement_pb2
 from moorage.registry.v1 import artifact_pb2 as _artifact_pb2
+from moorage.registry.v1 import instance_pb2 as _instance_pb2
 from moorage.registry.v1 import model_pb2 as _model_pb2
 from moorage.registry.v1 import worker_pb2 as _worker_pb2
 import builtins as _builtins
@@ -50,6 +51,34 @@ INSTANCE_ACTION_RUN: InstanceAction.ValueType  # 1
 INSTANCE_ACTION_STOP: InstanceAction.ValueType  # 2
 """Stop it, and report STOPPED once it is gone."""
 Global___InstanceAction: _TypeAlias = InstanceAction  # noqa: Y015
+
+class _DrainStep:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DrainStepEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DrainStep.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DRAIN_STEP_UNSPECIFIED: _DrainStep.ValueType  # 0
+    """Not given."""
+    DRAIN_STEP_MOVING: _DrainStep.ValueType  # 1
+    """It serves until another runs elsewhere."""
+    DRAIN_STEP_STOPPING: _DrainStep.ValueType  # 2
+    """It was told to stop; its memory is free once the agent says so."""
+    DRAIN_STEP_BLOCKED: _DrainStep.ValueType  # 3
+    """It cannot go on; the obstacle says why. It goes on by itself when that is out of the way."""
+
+class DrainStep(_DrainStep, metaclass=_DrainStepEnumTypeWrapper):
+    """What is being done about an instance on a drained worker."""
+
+DRAIN_STEP_UNSPECIFIED: DrainStep.ValueType  # 0
+"""Not given."""
+DRAIN_STEP_MOVING: DrainStep.ValueType  # 1
+"""It serves until another runs elsewhere."""
+DRAIN_STEP_STOPPING: DrainStep.ValueType  # 2
+"""It was told to stop; its memory is free once the agent says so."""
+DRAIN_STEP_BLOCKED: DrainStep.ValueType  # 3
+"""It cannot go on; the obstacle says why. It goes on by itself when that is out of the way."""
+Global___DrainStep: _TypeAlias = DrainStep  # noqa: Y015
 
 @_typing.final
 class RegisterWorkerRequest(_message.Message):
@@ -338,6 +367,7 @@ class InstanceAssignment(_message.Message):
     ARTIFACT_FIELD_NUMBER: _builtins.int
     ENTRY_POINT_FIELD_NUMBER: _builtins.int
     PLACEMENT_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     instance: _builtins.str
     """The instance, "models/{model}/instances/{instance}"."""
     uid: _builtins.str
@@ -348,6 +378,10 @@ class InstanceAssignment(_message.Message):
     """The artifact to load, "artifacts/{artifact}"."""
     entry_point: _builtins.str
     """File of the artifact to load, relative to the artifact's directory."""
+    generation: _builtins.int
+    """Grows each time it is bound, or is to be started again. An engine of a lower generation is stopped first; goes with
+    every report.
+    """
     @_builtins.property
     def model(self) -> _model_pb2.Model:
         """The model to serve, as it is now. What an engine is started with only changes while the model is stopped."""
@@ -366,10 +400,11 @@ class InstanceAssignment(_message.Message):
         artifact: _builtins.str = ...,
         entry_point: _builtins.str = ...,
         placement: _placement_pb2.Placement | None = ...,
+        generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "placement", b"placement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "artifact", b"artifact", "entry_point", b"entry_point", "instance", b"instance", "model", b"model", "placement", b"placement", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "artifact", b"artifact", "entry_point", b"entry_point", "generation", b"generation", "instance", b"instance", "model", b"model", "placement", b"placement", "uid", b"uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -463,19 +498,29 @@ class ListWorkersRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most this many; 0: 100; more than 1000 count as 1000."""
     page_token: _builtins.str
     """Where the page before ended. Empty: from the start."""
+    filter: _builtins.str
+    """Only resources for which this holds (AIP-160), e.g. 'state = READY AND labels.zone = "a"'.
+    The fields are those of the resource; labels are "labels.KEY". Empty: all.
+    """
+    order_by: _builtins.str
+    """The order, e.g. "create_time desc": fields with " desc" for descending. Empty: by name."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -686,3 +731,171 @@ class UncordonWorkerResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UncordonWorkerResponse: _TypeAlias = UncordonWorkerResponse  # noqa: Y015
+
+@_typing.final
+class DrainWorkerRequest(_message.Message):
+    """Request of DrainWorker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"workers/{worker}"."""
+    etag: _builtins.str
+    """The etag that was read. Empty: whatever it is."""
+    request_id: _builtins.str
+    """Names this request: sent again, it begins no second drain. Empty: not protected."""
+    validate_only: _builtins.bool
+    """Answers once, with what is there, and changes nothing."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainWorkerRequest: _TypeAlias = DrainWorkerRequest  # noqa: Y015
+
+@_typing.final
+class DrainWorkerResponse(_message.Message):
+    """How far a drain is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    INSTANCES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def worker(self) -> _worker_pb2.Worker:
+        """The worker as it is now."""
+
+    @_builtins.property
+    def instances(self) -> _containers.RepeatedCompositeFieldContainer[Global___DrainingInstance]:
+        """What is still there. Empty: the drain is complete, and the stream ends."""
+
+    def __init__(
+        self,
+        *,
+        worker: _worker_pb2.Worker | None = ...,
+        instances: _abc.Iterable[Global___DrainingInstance] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["worker", b"worker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instances", b"instances", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainWorkerResponse: _TypeAlias = DrainWorkerResponse  # noqa: Y015
+
+@_typing.final
+class DrainingInstance(_message.Message):
+    """One instance that a drained worker still holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    REPLACEMENTS_FIELD_NUMBER: _builtins.int
+    OBSTACLE_FIELD_NUMBER: _builtins.int
+    instance: _builtins.str
+    """The instance, "models/{model}/instances/{instance}"."""
+    state: _instance_pb2.InstanceState.ValueType
+    """Where it stands."""
+    step: Global___DrainStep.ValueType
+    """What is being done about it."""
+    @_builtins.property
+    def replacements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Instances of its model that are to take its place and do not run yet."""
+
+    @_builtins.property
+    def obstacle(self) -> _status_pb2.Status:
+        """Why it does not move: what the scheduler says of its replacement, or what is wrong here. Absent: nothing is."""
+
+    def __init__(
+        self,
+        *,
+        instance: _builtins.str = ...,
+        state: _instance_pb2.InstanceState.ValueType = ...,
+        step: Global___DrainStep.ValueType = ...,
+        replacements: _abc.Iterable[_builtins.str] | None = ...,
+        obstacle: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["obstacle", b"obstacle"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "obstacle", b"obstacle", "replacements", b"replacements", "state", b"state", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainingInstance: _TypeAlias = DrainingInstance  # noqa: Y015
+
+@_typing.final
+class DeleteWorkerRequest(_message.Message):
+    """Request of DeleteWorker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"workers/{worker}"."""
+    etag: _builtins.str
+    """The etag that was read. Empty: whatever it is."""
+    force: _builtins.bool
+    """Also while instances hold memory there."""
+    request_id: _builtins.str
+    """Names this request: sent again, it returns the first answer. Empty: not protected."""
+    validate_only: _builtins.bool
+    """Checks everything and changes nothing."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        force: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "force", b"force", "name", b"name", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteWorkerRequest: _TypeAlias = DeleteWorkerRequest  # noqa: Y015
+
+@_typing.final
+class DeleteWorkerResponse(_message.Message):
+    """Response of DeleteWorker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def worker(self) -> _worker_pb2.Worker:
+        """The worker as it last was."""
+
+    def __init__(
+        self,
+        *,
+        worker: _worker_pb2.Worker | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["worker", b"worker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteWorkerResponse: _TypeAlias = DeleteWorkerResponse  # noqa: Y015

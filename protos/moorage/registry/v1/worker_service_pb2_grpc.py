@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class WorkerServiceStub(object):
-    """The nodes of the fleet. People list, label and cordon workers; agents register and send heartbeats.
+    """The nodes of the fleet. People list, label, cordon, drain and delete workers; agents register and send heartbeats.
     """
 
     def __init__(self, channel):
@@ -70,10 +70,20 @@ class WorkerServiceStub(object):
                 request_serializer=moorage_dot_registry_dot_v1_dot_worker__service__pb2.UncordonWorkerRequest.SerializeToString,
                 response_deserializer=moorage_dot_registry_dot_v1_dot_worker__service__pb2.UncordonWorkerResponse.FromString,
                 _registered_method=True)
+        self.DrainWorker = channel.unary_stream(
+                '/moorage.registry.v1.WorkerService/DrainWorker',
+                request_serializer=moorage_dot_registry_dot_v1_dot_worker__service__pb2.DrainWorkerRequest.SerializeToString,
+                response_deserializer=moorage_dot_registry_dot_v1_dot_worker__service__pb2.DrainWorkerResponse.FromString,
+                _registered_method=True)
+        self.DeleteWorker = channel.unary_unary(
+                '/moorage.registry.v1.WorkerService/DeleteWorker',
+                request_serializer=moorage_dot_registry_dot_v1_dot_worker__service__pb2.DeleteWorkerRequest.SerializeToString,
+                response_deserializer=moorage_dot_registry_dot_v1_dot_worker__service__pb2.DeleteWorkerResponse.FromString,
+                _registered_method=True)
 
 
 class WorkerServiceServicer(object):
-    """The nodes of the fleet. People list, label and cordon workers; agents register and send heartbeats.
+    """The nodes of the fleet. People list, label, cordon, drain and delete workers; agents register and send heartbeats.
     """
 
     def RegisterWorker(self, request, context):
@@ -102,7 +112,8 @@ class WorkerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListWorkers(self, request, context):
-        """Lists workers by name.
+        """Lists workers, by name unless told otherwise.
+        INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,7 +134,29 @@ class WorkerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UncordonWorker(self, request, context):
-        """Lets a worker take new instances again. Succeeds when it is not cordoned.
+        """Lets a worker take new instances again, and calls off its drain: what has not moved yet stays. Succeeds when it is
+        not cordoned.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DrainWorker(self, request, context):
+        """Empties a worker: cordons it, brings up another instance elsewhere for each that it holds, and stops its own once
+        the other runs. What serves nothing yet just moves. Streams how far that is, each time it changes, until nothing is
+        left. The drain is stored: it goes on when the caller leaves, who may call again to look on. UncordonWorker calls it
+        off. Succeeds at once when nothing is there.
+        NOT_FOUND: no such worker. ABORTED (DRAIN_CANCELLED): it was called off while it was looked on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteWorker(self, request, context):
+        """Removes a worker that is gone for good: its record, its memory, its copies. An agent that still runs registers
+        again, as a new worker.
+        FAILED_PRECONDITION (WORKER_IN_USE): instances hold memory there, each listed; drain it, or say force if the node
+        is gone: then its instances are placed anew, and whatever still runs there is stopped if it comes back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,6 +200,16 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     request_deserializer=moorage_dot_registry_dot_v1_dot_worker__service__pb2.UncordonWorkerRequest.FromString,
                     response_serializer=moorage_dot_registry_dot_v1_dot_worker__service__pb2.UncordonWorkerResponse.SerializeToString,
             ),
+            'DrainWorker': grpc.unary_stream_rpc_method_handler(
+                    servicer.DrainWorker,
+                    request_deserializer=moorage_dot_registry_dot_v1_dot_worker__service__pb2.DrainWorkerRequest.FromString,
+                    response_serializer=moorage_dot_registry_dot_v1_dot_worker__service__pb2.DrainWorkerResponse.SerializeToString,
+            ),
+            'DeleteWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteWorker,
+                    request_deserializer=moorage_dot_registry_dot_v1_dot_worker__service__pb2.DeleteWorkerRequest.FromString,
+                    response_serializer=moorage_dot_registry_dot_v1_dot_worker__service__pb2.DeleteWorkerResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'moorage.registry.v1.WorkerService', rpc_method_handlers)
@@ -176,7 +219,7 @@ def add_WorkerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WorkerService(object):
-    """The nodes of the fleet. People list, label and cordon workers; agents register and send heartbeats.
+    """The nodes of the fleet. People list, label, cordon, drain and delete workers; agents register and send heartbeats.
     """
 
     @staticmethod
@@ -358,6 +401,60 @@ class WorkerService(object):
             '/moorage.registry.v1.WorkerService/UncordonWorker',
             moorage_dot_registry_dot_v1_dot_worker__service__pb2.UncordonWorkerRequest.SerializeToString,
             moorage_dot_registry_dot_v1_dot_worker__service__pb2.UncordonWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/moorage.registry.v1.WorkerService/DrainWorker',
+            moorage_dot_registry_dot_v1_dot_worker__service__pb2.DrainWorkerRequest.SerializeToString,
+            moorage_dot_registry_dot_v1_dot_worker__service__pb2.DrainWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/moorage.registry.v1.WorkerService/DeleteWorker',
+            moorage_dot_registry_dot_v1_dot_worker__service__pb2.DeleteWorkerRequest.SerializeToString,
+            moorage_dot_registry_dot_v1_dot_worker__service__pb2.DeleteWorkerResponse.FromString,
             options,
             channel_credentials,
             insecure,

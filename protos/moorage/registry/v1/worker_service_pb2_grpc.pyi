@@ -13,7 +13,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class WorkerServiceStub:
-    """The nodes of the fleet. People list, label and cordon workers; agents register and send heartbeats."""
+    """The nodes of the fleet. People list, label, cordon, drain and delete workers; agents register and send heartbeats."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.RegisterWorkerRequest, _worker_service_pb2.RegisterWorkerResponse]
@@ -29,16 +29,33 @@ class WorkerServiceStub:
     GetWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.GetWorkerRequest, _worker_service_pb2.GetWorkerResponse]
     """Reads one worker. NOT_FOUND: no such worker."""
     ListWorkers: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.ListWorkersRequest, _worker_service_pb2.ListWorkersResponse]
-    """Lists workers by name."""
+    """Lists workers, by name unless told otherwise.
+    INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
+    """
     UpdateWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.UpdateWorkerRequest, _worker_service_pb2.UpdateWorkerResponse]
     """Changes a worker's labels. NOT_FOUND, or ABORTED (ETAG_MISMATCH) if it changed since."""
     CordonWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.CordonWorkerRequest, _worker_service_pb2.CordonWorkerResponse]
     """Lets a worker take no new instances. What runs there stays. Succeeds when it is cordoned already."""
     UncordonWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.UncordonWorkerRequest, _worker_service_pb2.UncordonWorkerResponse]
-    """Lets a worker take new instances again. Succeeds when it is not cordoned."""
+    """Lets a worker take new instances again, and calls off its drain: what has not moved yet stays. Succeeds when it is
+    not cordoned.
+    """
+    DrainWorker: _aio.UnaryStreamMultiCallable[_worker_service_pb2.DrainWorkerRequest, _worker_service_pb2.DrainWorkerResponse]
+    """Empties a worker: cordons it, brings up another instance elsewhere for each that it holds, and stops its own once
+    the other runs. What serves nothing yet just moves. Streams how far that is, each time it changes, until nothing is
+    left. The drain is stored: it goes on when the caller leaves, who may call again to look on. UncordonWorker calls it
+    off. Succeeds at once when nothing is there.
+    NOT_FOUND: no such worker. ABORTED (DRAIN_CANCELLED): it was called off while it was looked on.
+    """
+    DeleteWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.DeleteWorkerRequest, _worker_service_pb2.DeleteWorkerResponse]
+    """Removes a worker that is gone for good: its record, its memory, its copies. An agent that still runs registers
+    again, as a new worker.
+    FAILED_PRECONDITION (WORKER_IN_USE): instances hold memory there, each listed; drain it, or say force if the node
+    is gone: then its instances are placed anew, and whatever still runs there is stopped if it comes back.
+    """
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The nodes of the fleet. People list, label and cordon workers; agents register and send heartbeats."""
+    """The nodes of the fleet. People list, label, cordon, drain and delete workers; agents register and send heartbeats."""
 
     @_abc_1.abstractmethod
     def RegisterWorker(
@@ -76,7 +93,9 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _worker_service_pb2.ListWorkersRequest,
         context: _aio.ServicerContext[_worker_service_pb2.ListWorkersRequest, _abc.Awaitable[_worker_service_pb2.ListWorkersResponse]],
     ) -> _abc.Awaitable[_worker_service_pb2.ListWorkersResponse]:
-        """Lists workers by name."""
+        """Lists workers, by name unless told otherwise.
+        INVALID_ARGUMENT (FILTER_INVALID, ORDER_BY_INVALID, PAGE_TOKEN_INVALID): the violation says where.
+        """
 
     @_abc_1.abstractmethod
     def UpdateWorker(
@@ -100,6 +119,33 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _worker_service_pb2.UncordonWorkerRequest,
         context: _aio.ServicerContext[_worker_service_pb2.UncordonWorkerRequest, _abc.Awaitable[_worker_service_pb2.UncordonWorkerResponse]],
     ) -> _abc.Awaitable[_worker_service_pb2.UncordonWorkerResponse]:
-        """Lets a worker take new instances again. Succeeds when it is not cordoned."""
+        """Lets a worker take new instances again, and calls off its drain: what has not moved yet stays. Succeeds when it is
+        not cordoned.
+        """
+
+    @_abc_1.abstractmethod
+    def DrainWorker(
+        self,
+        request: _worker_service_pb2.DrainWorkerRequest,
+        context: _aio.ServicerContext[_worker_service_pb2.DrainWorkerRequest, _abc.AsyncIterator[_worker_service_pb2.DrainWorkerResponse]],
+    ) -> _abc.AsyncIterator[_worker_service_pb2.DrainWorkerResponse]:
+        """Empties a worker: cordons it, brings up another instance elsewhere for each that it holds, and stops its own once
+        the other runs. What serves nothing yet just moves. Streams how far that is, each time it changes, until nothing is
+        left. The drain is stored: it goes on when the caller leaves, who may call again to look on. UncordonWorker calls it
+        off. Succeeds at once when nothing is there.
+        NOT_FOUND: no such worker. ABORTED (DRAIN_CANCELLED): it was called off while it was looked on.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteWorker(
+        self,
+        request: _worker_service_pb2.DeleteWorkerRequest,
+        context: _aio.ServicerContext[_worker_service_pb2.DeleteWorkerRequest, _abc.Awaitable[_worker_service_pb2.DeleteWorkerResponse]],
+    ) -> _abc.Awaitable[_worker_service_pb2.DeleteWorkerResponse]:
+        """Removes a worker that is gone for good: its record, its memory, its copies. An agent that still runs registers
+        again, as a new worker.
+        FAILED_PRECONDITION (WORKER_IN_USE): instances hold memory there, each listed; drain it, or say force if the node
+        is gone: then its instances are placed anew, and whatever still runs there is stopped if it comes back.
+        """
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _aio.Server) -> None: ...

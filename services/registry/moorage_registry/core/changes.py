@@ -3,6 +3,14 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from moorage_common.core.names import (
+    artifact_copy_name,
+    artifact_name,
+    download_name,
+    instance_name,
+    model_name,
+    worker_name,
+)
 from moorage_registry.core.records import (
     Artifact,
     ArtifactCopy,
@@ -33,6 +41,23 @@ class WorkerView:
 
 
 Resource = WorkerView | Model | Instance | Artifact | ArtifactCopy | Download
+
+
+def name_of(resource: Resource) -> str:
+    """Returns a resource's name, e.g. ``models/llama3``."""
+    match resource:
+        case WorkerView():
+            return worker_name(resource.worker.id)
+        case Model():
+            return model_name(resource.id)
+        case Instance():
+            return instance_name(resource.model_id, resource.id)
+        case Artifact():
+            return artifact_name(resource.id)
+        case ArtifactCopy():
+            return artifact_copy_name(resource.artifact_id, resource.worker_id)
+        case Download():
+            return download_name(resource.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

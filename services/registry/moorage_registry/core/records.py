@@ -62,6 +62,9 @@ class Worker(Record):
     labels: Mapping[str, str] = field(default_factory=dict)
     facts: Json
     storage: Json = field(default_factory=dict)
+    drain_started_at: datetime | None = None
+    """Since when it is being emptied; None: it is not."""
+    drain_completed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +129,11 @@ class Instance(Record):
     error: Json | None = None
     restart_count: int = 0
     retiring: bool = False
+    """Removed once it has stopped."""
+    generation: int = 0
+    """Counts its bindings and wanted restarts; engines and reports of earlier ones are void."""
+    evicting: bool = False
+    """Its worker is drained: it is retired once others serve in its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.sql import Executable
 
 from moorage_common.core.backoff import BackoffPolicy
-from moorage_registry.core.changes import Change, Operation
+from moorage_registry.core.changes import Change, Operation, name_of
 from moorage_registry.core.records import Kind
 from moorage_registry.store import schema
 from moorage_registry.store.failures import DATABASE_ERRORS, contention, is_retryable, translate
@@ -167,6 +167,7 @@ class Database:
     def _outbox_row(self, change: Change, now: datetime) -> dict[str, Any]:
         return {
             "kind": change.kind.value,
+            "name": name_of(change.resource),
             "worker_id": change.worker_id,
             "event": self._encode_event(change, now),
         }

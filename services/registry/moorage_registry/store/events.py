@@ -26,6 +26,7 @@ class StoredEvent:
 
     revision: int
     kind: str
+    name: str
     worker_id: str | None
     event: bytes
     """The encoded event, without its revision."""
@@ -48,17 +49,18 @@ async def sequence(connection: AsyncConnection, limit: int) -> int:
     taken = (
         delete(_OUTBOX)
         .where(_OUTBOX.c.id.in_(oldest.scalar_subquery()))
-        .returning(_OUTBOX.c.id, _OUTBOX.c.kind, _OUTBOX.c.worker_id, _OUTBOX.c.event)
+        .returning(_OUTBOX.c.id, _OUTBOX.c.kind, _OUTBOX.c.name, _OUTBOX.c.worker_id, _OUTBOX.c.event)
         .cte("taken")
     )
     numbered = select(
         literal_column(str(int(revision))) + func.row_number().over(order_by=taken.c.id),
         taken.c.kind,
+        taken.c.name,
         taken.c.worker_id,
         taken.c.event,
         func.clock_timestamp(),
     )
-    columns = ["revision", "kind", "worker_id", "event", "sequenced_at"]
+    columns = ["revision", "kind", "name", "worker_id", "event", "sequenced_at"]
     written = await connection.execute(insert(_EVENTS).from_select(columns, numbered))
     count = written.rowcount
     if count:
@@ -76,7 +78,7 @@ async def bounds(connection: AsyncConnection) -> Bounds:
 async def after(connection: AsyncConnection, revision: int, limit: int) -> Sequence[StoredEvent]:
     """Reads the events after a revision, in order."""
     statement = (
-        select(_EVENTS.c.revision, _EVENTS.c.kind, _EVENTS.c.worker_id, _EVENTS.c.event)
+        select(_EVENTS.c.revision, _EVENTS.c.kind, _EVENTS.c.name, _EVENTS.c.worker_id, _EVENTS.c.event)
         .where(_EVENTS.c.revision > revision)
         .order_by(_EVENTS.c.revision)
         .limit(limit)

@@ -94,6 +94,8 @@ workers = Table(
     _json("labels"),
     _json("facts"),
     _json("storage"),
+    _timestamp("drain_started_at", nullable=True),
+    _timestamp("drain_completed_at", nullable=True),
 )
 
 worker_leases = Table(
@@ -178,6 +180,8 @@ instances = Table(
     _json("error", nullable=True),
     Column("restart_count", Integer, nullable=False),
     Column("retiring", Boolean, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("evicting", Boolean, nullable=False),
     UniqueConstraint("model_id", "id"),
 )
 
@@ -256,6 +260,7 @@ outbox = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
     Column("worker_id", Text),
     Column("event", LargeBinary, nullable=False),
 )
@@ -266,6 +271,7 @@ events = Table(
     metadata,
     Column("revision", BigInteger, primary_key=True),
     Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
     Column("worker_id", Text),
     Column("event", LargeBinary, nullable=False),
     _timestamp("sequenced_at"),
@@ -281,3 +287,22 @@ watch_state = Table(
     CheckConstraint("id = 1", name="one_row"),
 )
 """The newest revision, and the newest that is no longer kept. Its row lock is what makes revisions consecutive."""
+
+audit_records = Table(
+    "audit_records",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _timestamp("time"),
+    Column("actor", Text, nullable=False),
+    Column("peer", Text, nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("resource", Text, nullable=False, index=True),
+    Column("call_id", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    _json("request"),
+    _json("before", nullable=True),
+    _json("after", nullable=True),
+    Column("changed_fields", ARRAY(Text), nullable=False),
+)
+"""Who changed what. A trigger keeps everybody but the tables' owner from changing or removing a row."""
