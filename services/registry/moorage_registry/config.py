@@ -28,3 +28,5 @@ class RegistrySettings(ServiceSettings):
     """How long an instance may be UNREACHABLE before its model gets another one, in seconds."""
     kept_events: int = Field(default=100_000, ge=1000)
     """How many events watchers can go back."""
+    max_watchers: int = Field(default=2_000, ge=1)
+    """How many may watch this replica at once."""

@@ -3,14 +3,16 @@
 import asyncio
 from datetime import timedelta
 
+from moorage_common.core.clock import Clock
 from moorage_common.core.errors import Unavailable
 from moorage_common.runtime.logs import get_logger
+from moorage_registry.lookout import Lookout
 from moorage_registry.store import events, instances, requests, workers
 from moorage_registry.store.database import Database
+from moorage_registry.store.glance import Glance
 
 log = get_logger(__name__)
 
-_LAPSE_INTERVAL_S = 1.0
 _AGE_INTERVAL_S = 60.0
 
 
@@ -18,32 +20,52 @@ class Housekeeping:
     """The registry's periodic work."""
 
     def __init__(
-        self, database: Database, *, lease_ttl: timedelta, replace_after: timedelta, kept_events: int
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        lease_ttl: timedelta,
+        replace_after: timedelta,
+        kept_events: int,
     ) -> None:
         """Describes what grows old when.
 
         Args:
             database: The pool to write with.
+            clock: Measures how long the database has been back.
             lease_ttl: How long a worker's lease lives.
             replace_after: How long an instance may be UNREACHABLE before its model gets another one.
             kept_events: How many events watchers can go back.
         """
         self._database = database
+        self._clock = clock
         self._lease_ttl = lease_ttl
         self._replace_after = replace_after
         self._kept_events = kept_events
+        self._patient_until = 0.0
 
-    async def lapse(self) -> None:
+    async def lapse(self, lookout: Lookout) -> None:
         """Marks what lost its lease, for ever."""
-        while True:
+        async for seen in lookout.looks():
             try:
-                await self._lapse_once()
+                await self._lapse(seen)
             except Unavailable as error:
                 log.warning("no lease lapses while the database is away", error=error.message)
-                await self._until_agents_could_come_back()
-            await asyncio.sleep(_LAPSE_INTERVAL_S)
+                self._be_patient()
 
-    async def _lapse_once(self) -> None:
+    async def _lapse(self, seen: Glance | None) -> None:
+        if seen is None:
+            self._be_patient()
+        elif self._clock.monotonic() < self._patient_until:
+            return
+        elif seen.lapsed or seen.stranded:
+            await self._lapse_now()
+
+    def _be_patient(self) -> None:
+        """While the database is away nobody can renew a lease: everybody gets the time of one to register again."""
+        self._patient_until = self._clock.monotonic() + self._lease_ttl.total_seconds()
+
+    async def _lapse_now(self) -> None:
         lapsed = await self._database.transact(workers.mark_lapsed)
         if lapsed:
             log.warning("workers are unreachable: their leases lapsed", workers=lapsed)
@@ -53,16 +75,6 @@ class Housekeeping:
         )
         if moved or replaced:
             log.warning("instances lost their worker", moved=moved, replaced=replaced)
-
-    async def _until_agents_could_come_back(self) -> None:
-        """While the database was away nobody could renew a lease: everybody gets the time of one to register again."""
-        while True:
-            try:
-                await self._database.ping()
-                break
-            except Unavailable:
-                await asyncio.sleep(_LAPSE_INTERVAL_S)
-        await asyncio.sleep(self._lease_ttl.total_seconds())
 
     async def age(self) -> None:
         """Drops what is too old, for ever."""

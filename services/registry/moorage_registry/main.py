@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from datetime import timedelta
+from functools import partial
 from random import Random
 
 from moorage.registry.v1 import (
@@ -12,16 +13,19 @@ from moorage.registry.v1 import (
     worker_service_pb2_grpc,
 )
 from moorage_common.core.backoff import Backoff, BackoffPolicy
+from moorage_common.core.clock import SystemClock
 from moorage_common.core.errors import Unavailable
 from moorage_common.rpc.server import RpcServer, ServerConfig
 from moorage_common.runtime.logs import get_logger
 from moorage_common.runtime.service import Process, run_service
+from moorage_common.runtime.tasks import Run
 from moorage_registry.config import RegistrySettings
-from moorage_registry.convert.events import encode_change
-from moorage_registry.heartbeat.leases import LeaseRenewer
+from moorage_registry.convert.events import encode_change, with_revision
+from moorage_registry.heartbeat.batch import HeartbeatBatch
 from moorage_registry.heartbeat.streams import HeartbeatStreams
 from moorage_registry.heartbeat.wakeups import NodeWakeups
 from moorage_registry.housekeeping import Housekeeping
+from moorage_registry.lookout import Lookout
 from moorage_registry.readiness import follow_readiness
 from moorage_registry.servicers.artifacts import ArtifactServicer
 from moorage_registry.servicers.instances import InstanceServicer
@@ -30,6 +34,7 @@ from moorage_registry.servicers.watch import WatchServicer, add_watch_service
 from moorage_registry.servicers.workers import WorkerServicer
 from moorage_registry.store.database import Database
 from moorage_registry.store.migrate import migrate
+from moorage_registry.watch.nudge import nudge
 from moorage_registry.watch.sequencer import Sequencer
 from moorage_registry.watch.tail import EventTail
 
@@ -44,14 +49,17 @@ async def serve(settings: RegistrySettings, process: Process) -> None:
     database = Database(
         settings.database_url, encode_event=encode_change, pool_size=settings.database_connections
     )
-    tail = EventTail(database, settings.database_url)
+    clock = SystemClock()
+    lookout = Lookout(database)
+    tail = EventTail(database, settings.database_url, finish=with_revision)
     sequencer = Sequencer(database, settings.database_url)
     lease_ttl = timedelta(seconds=settings.lease_ttl_s)
-    renewer = LeaseRenewer(database, lease_ttl)
+    batch = HeartbeatBatch(database, clock, lease_ttl=lease_ttl)
     wakeups = NodeWakeups(tail)
-    streams = HeartbeatStreams(database, renewer, wakeups, lease_ttl=lease_ttl)
+    streams = HeartbeatStreams(database, batch, wakeups, lease_ttl=lease_ttl)
     housekeeping = Housekeeping(
         database,
+        clock,
         lease_ttl=lease_ttl,
         replace_after=timedelta(seconds=settings.replace_after_s),
         kept_events=settings.kept_events,
@@ -71,20 +79,23 @@ async def serve(settings: RegistrySettings, process: Process) -> None:
                 artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server,
                 ArtifactServicer(database),
             )
-            add_watch_service(server, WatchServicer(database, tail))
+            add_watch_service(server, WatchServicer(database, tail, max_watchers=settings.max_watchers))
             await server.start()
             await _until_migrated(settings)
-            for name, run in {
+            tasks: dict[str, Run] = {
                 "sequencer": sequencer.run,
                 "event tail": tail.run,
-                "lease renewal": renewer.run,
+                "lookout": lookout.run,
+                "nudges": partial(nudge, lookout, database, tail),
+                "heartbeats": batch.run,
                 "node wake-ups": wakeups.run,
-                "lapse": housekeeping.lapse,
+                "lapse": partial(housekeeping.lapse, lookout),
                 "ageing": housekeeping.age,
-            }.items():
+            }
+            for name, run in tasks.items():
                 process.tasks.start(name, run, backoff=_TASK_BACKOFF)
             await tail.wait_ready()
-            process.tasks.start("readiness", lambda: follow_readiness(database, server))
+            process.tasks.start("readiness", partial(follow_readiness, lookout, server))
             await process.until_stopped()
     finally:
         await database.close()

@@ -15,7 +15,7 @@ from fleet_tools import Fleet
 from moorage.registry.v1 import instance_pb2, watch_service_pb2, worker_pb2, worker_service_pb2
 from moorage_cli.launcher.postgres import EmbeddedPostgres
 from moorage_common.core.errors import ErrorReason, MoorageError, Unavailable
-from moorage_registry.convert.events import encode_change
+from moorage_registry.convert.events import encode_change, with_revision
 from moorage_registry.store.database import Database
 from moorage_registry.store.events import sequence
 from moorage_registry.store.migrate import migrate
@@ -214,7 +214,7 @@ async def test_a_tail_that_missed_what_was_compacted_starts_over(database):
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    tail = EventTail(store, database.application)
+    tail = EventTail(store, database.application, finish=with_revision)
     await run_until(0)
     await put(1, 2, 3)
     await run_until(3)
@@ -222,8 +222,8 @@ async def test_a_tail_that_missed_what_was_compacted_starts_over(database):
     await put(8, 9)
     await writer.execute("UPDATE watch_state SET compacted = 7")
     await run_until(9)
-    async for batch in tail.follow(7):
-        assert [event.event for event in batch] == [b"8", b"9"]
+    async for advance in tail.follow(7):
+        assert [event.revision for event in advance.events] == [8, 9]
         break
     await writer.close()
     await store.close()

@@ -10,6 +10,21 @@ REQUEST_ID_KEY = "x-request-id"
 _clock = SystemClock()
 _request_id: ContextVar[str] = ContextVar("moorage_request_id", default="")
 _deadline: ContextVar[float | None] = ContextVar("moorage_deadline", default=None)
+_resume: ContextVar[dict[str, str] | None] = ContextVar("moorage_resume", default=None)
+
+
+def keep_resume_point() -> dict[str, str]:
+    """Gives the current task, and those it starts, a place for `note_resume`, and returns it."""
+    kept: dict[str, str] = {}
+    _resume.set(kept)
+    return kept
+
+
+def note_resume(key: str, value: str) -> None:
+    """Notes from where a stream is to be taken up again should the server end it: metadata of that error."""
+    kept = _resume.get()
+    if kept is not None:
+        kept[key] = value
 
 
 def request_id() -> str:

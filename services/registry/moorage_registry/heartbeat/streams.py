@@ -1,7 +1,7 @@
 """The heartbeat stream of one agent: leases and measurements up, what its node should hold and run down.
 
 first heartbeat ─► lease checked, worker READY ─► desired state, whole
-heartbeat ─► lease renewed (with those of the other agents), measurements stored, acknowledgement logged
+heartbeat ─► lease renewed and measurements stored (with those of the other agents), refusals logged
 something changed for the node ─► desired state, whole, if it differs from the last one sent
 """
 
@@ -16,10 +16,11 @@ from moorage_common.core.names import parse_worker
 from moorage_common.runtime.logs import get_logger
 from moorage_registry.convert.assignments import assignments_to_proto
 from moorage_registry.convert.json import timestamp, to_json
-from moorage_registry.heartbeat.leases import LeaseRenewer
-from moorage_registry.heartbeat.wakeups import NodeWakeups
+from moorage_registry.heartbeat.batch import HeartbeatBatch
+from moorage_registry.heartbeat.wakeups import NodeWakeups, Signal
 from moorage_registry.store import assignments, workers
-from moorage_registry.store.database import Database, Transaction
+from moorage_registry.store.database import Database
+from moorage_registry.store.workers import Measured
 
 log = get_logger(__name__)
 
@@ -31,11 +32,11 @@ class HeartbeatStreams:
     """Serves the streams of all agents that are connected to this replica."""
 
     def __init__(
-        self, database: Database, renewer: LeaseRenewer, wakeups: NodeWakeups, *, lease_ttl: timedelta
+        self, database: Database, batch: HeartbeatBatch, wakeups: NodeWakeups, *, lease_ttl: timedelta
     ) -> None:
-        """Takes the store, the renewer of leases, what tells of changes, and how long a lease lives."""
+        """Takes the store, what writes heartbeats, what tells of changes, and how long a lease lives."""
         self._database = database
-        self._renewer = renewer
+        self._batch = batch
         self._wakeups = wakeups
         self._lease_ttl = lease_ttl
 
@@ -53,16 +54,15 @@ class HeartbeatStreams:
             return
         worker_id = parse_worker(first.worker, field="worker")
         expiry = await self._database.transact(
-            lambda tx: workers.connect(tx, worker_id, first.lease_id, self._lease_ttl)
+            lambda tx: workers.connect(tx, worker_id, first.lease_id, self._lease_ttl, _measured(first))
         )
         log.info("agent connected", worker=worker_id)
-        await self._take(worker_id, first)
-        with self._wakeups.subscribe(worker_id) as changed:
+        _note_refusal(first)
+        with self._wakeups.subscribe(worker_id) as signal:
             node = _NodeStream(worker_id, first, expiry)
-            changed.set()
-            reader = asyncio.create_task(self._read(node, requests, changed))
+            reader = asyncio.create_task(self._read(node, requests, signal))
             try:
-                async for response in self._write(node, reader, changed):
+                async for response in self._write(node, reader, signal):
                     yield response
             finally:
                 reader.cancel()
@@ -70,43 +70,34 @@ class HeartbeatStreams:
                 log.info("agent disconnected", worker=worker_id)
 
     async def _read(
-        self, node: "_NodeStream", requests: AsyncIterator[pb.HeartbeatRequest], changed: asyncio.Event
+        self, node: "_NodeStream", requests: AsyncIterator[pb.HeartbeatRequest], signal: Signal
     ) -> None:
         async for request in requests:
             node.check(request)
-            await self._take(node.worker_id, request)
-            node.expiry = await self._renewer.renew(node.worker_id, request.lease_id)
+            _note_refusal(request)
+            node.expiry = await self._batch.take(node.worker_id, request.lease_id, _measured(request))
             node.renewed = True
-            changed.set()
+            signal.wake()
 
     async def _write(
-        self, node: "_NodeStream", reader: asyncio.Task[None], changed: asyncio.Event
+        self, node: "_NodeStream", reader: asyncio.Task[None], signal: Signal
     ) -> AsyncIterator[pb.HeartbeatResponse]:
         while True:
-            waiter = asyncio.create_task(changed.wait())
+            waiter = asyncio.create_task(signal.wait())
             await asyncio.wait({waiter, reader}, return_when=asyncio.FIRST_COMPLETED)
             waiter.cancel()
             if reader.done():
                 reader.result()
                 return
             await asyncio.sleep(_COALESCE_S)
-            changed.clear()
-            async with self._database.read(snapshot=True) as connection:
-                found = await assignments.read(connection, node.worker_id)
-            response = node.respond(assignments_to_proto(found))
+            desired = await self._assignments(node.worker_id) if signal.take() else None
+            response = node.respond(desired)
             if response is not None:
                 yield response
 
-    async def _take(self, worker_id: str, request: pb.HeartbeatRequest) -> None:
-        if request.HasField("measurements"):
-            await self._database.transact(lambda tx: _measure(tx, worker_id, request.measurements))
-        if request.acknowledgement.HasField("error"):
-            log.warning(
-                "agent refused its desired state",
-                worker=worker_id,
-                nonce=request.acknowledgement.nonce,
-                error=request.acknowledgement.error.message,
-            )
+    async def _assignments(self, worker_id: str) -> pb.DesiredNodeState:
+        async with self._database.read(snapshot=True) as connection:
+            return assignments_to_proto(await assignments.read(connection, worker_id))
 
 
 class _NodeStream:
@@ -125,19 +116,31 @@ class _NodeStream:
             violation = FieldViolation("lease_id", "differs from the stream's first heartbeat")
             raise InvalidArgument("a heartbeat stream is of one worker and lease", violations=[violation])
 
-    def respond(self, desired: pb.DesiredNodeState) -> pb.HeartbeatResponse | None:
+    def respond(self, desired: pb.DesiredNodeState | None) -> pb.HeartbeatResponse | None:
         """Returns what there is to say: a new desired state, or a renewed lease, or nothing."""
-        encoded = desired.SerializeToString(deterministic=True)
+        encoded = desired.SerializeToString(deterministic=True) if desired else self._sent
         changed = encoded != self._sent
         if not changed and not self.renewed:
             return None
         self._sent, self.renewed = encoded, False
-        desired.nonce = new_short_id()
+        if desired is not None:
+            desired.nonce = new_short_id()
         return pb.HeartbeatResponse(
             lease_expire_time=timestamp(self.expiry), desired_state=desired if changed else None
         )
 
 
-async def _measure(tx: Transaction, worker_id: str, measured: pb.NodeMeasurements) -> None:
+def _measured(request: pb.HeartbeatRequest) -> Measured:
+    measured = request.measurements
     storage = to_json(measured.storage) if measured.HasField("storage") else None
-    await workers.measure(tx, worker_id, foreign=dict(measured.foreign_bytes), storage=storage)
+    return Measured(foreign=dict(measured.foreign_bytes), storage=storage)
+
+
+def _note_refusal(request: pb.HeartbeatRequest) -> None:
+    if request.acknowledgement.HasField("error"):
+        log.warning(
+            "agent refused its desired state",
+            worker=request.worker,
+            nonce=request.acknowledgement.nonce,
+            error=request.acknowledgement.error.message,
+        )

@@ -8,23 +8,51 @@ from contextlib import contextmanager
 from moorage_registry.watch.tail import EventTail
 
 
+class Signal:
+    """Wakes one stream, and remembers whether to look at its node's assignments."""
+
+    def __init__(self) -> None:
+        self._wake = asyncio.Event()
+        self._changed = False
+
+    def change(self) -> None:
+        """The node's assignments may have changed."""
+        self._changed = True
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Something else is to be said."""
+        self._wake.set()
+
+    async def wait(self) -> None:
+        """Waits until there is something to do."""
+        await self._wake.wait()
+
+    def take(self) -> bool:
+        """Whether the assignments may have changed since this was last asked; the stream waits again."""
+        self._wake.clear()
+        changed, self._changed = self._changed, False
+        return changed
+
+
 class NodeWakeups:
-    """One event per connected agent, set by changes that concern its node."""
+    """One signal per connected agent, given by changes that concern its node."""
 
     def __init__(self, tail: EventTail) -> None:
         """Takes the tail that tells of changes."""
         self._tail = tail
-        self._connected: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._connected: dict[str, set[Signal]] = defaultdict(set)
 
     @contextmanager
-    def subscribe(self, worker_id: str) -> Iterator[asyncio.Event]:
-        """Yields an event that is set whenever something that concerns the node changed."""
-        changed = asyncio.Event()
-        self._connected[worker_id].add(changed)
+    def subscribe(self, worker_id: str) -> Iterator[Signal]:
+        """Yields a signal that is given whenever something that concerns the node changed; it is given at first."""
+        signal = Signal()
+        signal.change()
+        self._connected[worker_id].add(signal)
         try:
-            yield changed
+            yield signal
         finally:
-            self._connected[worker_id].discard(changed)
+            self._connected[worker_id].discard(signal)
             if not self._connected[worker_id]:
                 del self._connected[worker_id]
 
@@ -34,9 +62,9 @@ class NodeWakeups:
         start = self._tail.revision
         # What happened while nobody listened is unknown: everybody looks again.
         for everybody in self._connected.values():
-            for changed in everybody:
-                changed.set()
-        async for batch in self._tail.follow(start):
-            for worker_id in {event.worker_id for event in batch if event.worker_id}:
-                for changed in self._connected.get(worker_id, ()):
-                    changed.set()
+            for signal in everybody:
+                signal.change()
+        async for advance in self._tail.follow(start):
+            for worker_id in {event.worker_id for event in advance.events if event.worker_id}:
+                for signal in self._connected.get(worker_id, ()):
+                    signal.change()

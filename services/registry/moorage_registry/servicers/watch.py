@@ -1,48 +1,93 @@
 """WatchService: sends events as they are stored, without decoding them."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import grpc
 
 from moorage.registry.v1 import watch_service_pb2 as pb
+from moorage_common.core.errors import ResourceExhausted
+from moorage_common.rpc.context import note_resume
 from moorage_common.rpc.server import RpcServer, ServicerContext
-from moorage_registry.convert.events import KIND, encode_bookmark, encode_current, with_revision
-from moorage_registry.core.records import Kind
+from moorage_registry.convert.events import KIND, encode_bookmark, encode_current
+from moorage_registry.core.changes import name_of
 from moorage_registry.store import events
 from moorage_registry.store.database import Database
 from moorage_registry.store.everything import read_all
+from moorage_registry.watch.selection import Selection
 from moorage_registry.watch.tail import EventTail
+
+_RETRY_AFTER_S = 5.0
 
 
 class WatchServicer:
     """Every change of every resource."""
 
-    def __init__(self, database: Database, tail: EventTail) -> None:
-        """Takes the store, for initial states, and the tail, for what comes after."""
+    def __init__(self, database: Database, tail: EventTail, *, max_watchers: int) -> None:
+        """Takes the store, for initial states, the tail, for what comes after, and how many may watch at once."""
         self._database = database
         self._tail = tail
+        self._max_watchers = max_watchers
+        self._watchers = 0
 
     async def Watch(self, request: pb.WatchRequest, context: ServicerContext) -> AsyncIterator[bytes]:
         """Yields encoded WatchResponses."""
-        kinds = frozenset(KIND.from_proto(kind) for kind in request.kinds) or frozenset(Kind)
-        await self._tail.wait_ready()
-        after = request.after_revision or self._tail.revision
-        if request.initial_state:
-            # Read to the end before any of it is sent: a slow watcher must not keep a connection.
-            after, current = await self._current(kinds)
-            for resource in current:
-                yield resource
-            yield encode_bookmark(after)
-        async for batch in self._tail.follow(after):
-            for event in batch:
-                if event.kind in kinds:
-                    yield with_revision(event.event, event.revision)
+        selection = Selection([KIND.from_proto(kind) for kind in request.kinds], request.names)
+        with self._place():
+            await self._tail.wait_ready()
+            after = request.after_revision or self._tail.revision
+            if request.initial_state:
+                # Read to the end before any of it is sent: a slow watcher must not keep a connection.
+                after, current = await self._current(selection)
+                for resource in current:
+                    yield resource
+                yield encode_bookmark(after)
+            async for message in self._changes(request, selection, after):
+                yield message
 
-    async def _current(self, kinds: frozenset[Kind]) -> tuple[int, list[bytes]]:
+    async def _changes(
+        self, request: pb.WatchRequest, selection: Selection, after: int
+    ) -> AsyncIterator[bytes]:
+        note_resume("resume_after_revision", str(after))
+        quiet = request.progress_interval
+        quiet_s = quiet.ToTimedelta().total_seconds() if request.HasField("progress_interval") else None
+        sent_at = time.monotonic()
+        async for advance in self._tail.follow(after, quiet_s=quiet_s):
+            before = sent_at
+            for event in advance.events:
+                if selection.has(event.kind, event.name):
+                    yield event.message
+                    sent_at = time.monotonic()
+            if quiet_s is not None and sent_at == before and time.monotonic() - sent_at >= quiet_s:
+                yield encode_bookmark(advance.revision)
+                sent_at = time.monotonic()
+            note_resume("resume_after_revision", str(advance.revision))
+
+    async def _current(self, selection: Selection) -> tuple[int, list[bytes]]:
         async with self._database.read(snapshot=True) as connection:
             revision = (await events.bounds(connection)).revision
-            found = [await read_all(connection, kind) for kind in Kind if kind in kinds]
-        return revision, [encode_current(resource) for resources in found for resource in resources]
+            found = [await read_all(connection, kind) for kind in selection.kinds]
+        return revision, [
+            encode_current(resource)
+            for kind, resources in zip(selection.kinds, found, strict=True)
+            for resource in resources
+            if selection.has(kind, name_of(resource))
+        ]
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if self._watchers >= self._max_watchers:
+            raise ResourceExhausted(
+                f"{self._watchers} watch already, as many as this server takes",
+                remedy="Watch again later, or at another replica.",
+                retry_after_s=_RETRY_AFTER_S,
+            )
+        self._watchers += 1
+        try:
+            yield
+        finally:
+            self._watchers -= 1
 
 
 def add_watch_service(server: RpcServer, servicer: WatchServicer) -> None:

@@ -5,14 +5,14 @@ into the outbox, and afterwards the sequencer is woken. So no change is committe
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from random import Random
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.engine import Result
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -21,7 +21,6 @@ from sqlalchemy.sql import Executable
 from moorage_common.core.backoff import BackoffPolicy
 from moorage_registry.core.changes import Change, Operation, name_of
 from moorage_registry.core.records import Kind
-from moorage_registry.store import schema
 from moorage_registry.store.failures import DATABASE_ERRORS, contention, is_retryable, translate
 
 EncodeEvent = Callable[[Change, datetime], bytes]
@@ -30,6 +29,14 @@ EncodeEvent = Callable[[Change, datetime], bytes]
 T = TypeVar("T")
 
 _RETRY = BackoffPolicy(first_s=0.02, cap_s=0.5, floor_s=0.005)
+
+_OUTBOX = """
+INSERT INTO outbox (kind, name, worker_id, event)
+SELECT kind, name, worker_id, event
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[])
+    WITH ORDINALITY AS change (kind, name, worker_id, event, position)
+ORDER BY position
+"""
 
 MAX_ATTEMPTS = 6
 """How often a transaction that lost a race is run before the caller is told to retry."""
@@ -90,15 +97,12 @@ class Database:
         self._engine = create_engine(
             url, pool_size=pool_size, max_overflow=0, pool_timeout=10, pool_use_lifo=True
         )
+        self._alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self._encode_event = encode_event
         self._random = Random()
         self.committed = asyncio.Event()
         """Set after a commit that put something into the outbox; the sequencer clears it."""
-
-    @property
-    def engine(self) -> AsyncEngine:
-        """The pool itself, for reads that need no transaction of ours."""
-        return self._engine
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -121,10 +125,18 @@ class Database:
             Unavailable: The database is away (DATABASE_UNAVAILABLE).
         """
         with translated():
-            async with self._engine.connect() as connection:
-                if snapshot:
-                    await connection.execution_options(isolation_level="REPEATABLE READ")
+            async with (self._snapshots if snapshot else self._alone).connect() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[AsyncConnection]:
+        """Opens a connection on which each statement is a transaction of its own, and no change of a resource.
+
+        Raises:
+            Unavailable: The database is away (DATABASE_UNAVAILABLE).
+        """
+        async with self.read() as connection:
+            yield connection
 
     async def transact(self, work: Callable[[Transaction], Awaitable[T]], *, commit: bool = True) -> T:
         """Runs work in a transaction, again if it lost a deadlock, and returns its result.
@@ -158,19 +170,19 @@ class Database:
                 return result
             changes = transaction.changes
             if changes:
-                await connection.execute(insert(schema.outbox), [self._outbox_row(c, now) for c in changes])
+                await connection.exec_driver_sql(_OUTBOX, self._outbox_columns(changes, now))
             await connection.commit()
         if changes:
             self.committed.set()
         return result
 
-    def _outbox_row(self, change: Change, now: datetime) -> dict[str, Any]:
-        return {
-            "kind": change.kind.value,
-            "name": name_of(change.resource),
-            "worker_id": change.worker_id,
-            "event": self._encode_event(change, now),
-        }
+    def _outbox_columns(self, changes: Sequence[Change], now: datetime) -> tuple[list[Any], ...]:
+        return (
+            [change.kind.value for change in changes],
+            [name_of(change.resource) for change in changes],
+            [change.worker_id for change in changes],
+            [self._encode_event(change, now) for change in changes],
+        )
 
 
 @contextmanager

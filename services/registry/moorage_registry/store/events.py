@@ -7,7 +7,7 @@ never swapped: the second took its outbox id after it got the object's row lock,
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, literal_column, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from moorage_registry.store import schema
@@ -17,7 +17,31 @@ CHANNEL_EVENTS = "moorage_events"
 CHANNEL_OUTBOX = "moorage_outbox"
 """Notified, outside of any change's transaction, when the outbox has rows."""
 
-_EVENTS, _OUTBOX, _STATE = schema.events, schema.outbox, schema.watch_state
+_EVENTS, _STATE = schema.events, schema.watch_state
+
+# Rows are taken only by who has the lock: the condition on it is evaluated before the outbox is looked at.
+_SEQUENCE = """
+WITH state AS MATERIALIZED (
+    SELECT revision FROM watch_state WHERE id = 1 FOR UPDATE
+), taken AS (
+    DELETE FROM outbox
+    WHERE id = ANY (ARRAY(
+        SELECT id FROM outbox WHERE (SELECT revision FROM state) IS NOT NULL ORDER BY id LIMIT $1
+    ))
+    RETURNING id, kind, name, worker_id, event
+), written AS (
+    INSERT INTO events (revision, kind, name, worker_id, event, sequenced_at)
+    SELECT
+        (SELECT revision FROM state) + row_number() OVER (ORDER BY id), kind, name, worker_id, event, clock_timestamp()
+    FROM taken
+    RETURNING revision
+), moved AS (
+    UPDATE watch_state SET revision = (SELECT max(revision) FROM written)
+    WHERE id = 1 AND EXISTS (SELECT FROM written)
+    RETURNING pg_notify($2, revision::text)
+)
+SELECT count(*) FROM written LEFT JOIN moved ON true
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,32 +65,13 @@ class Bounds:
 
 
 async def sequence(connection: AsyncConnection, limit: int) -> int:
-    """Gives revisions to committed changes, oldest first, and returns to how many. Commit afterwards."""
-    revision = (
-        await connection.execute(select(_STATE.c.revision).where(_STATE.c.id == 1).with_for_update())
-    ).scalar_one()
-    oldest = select(_OUTBOX.c.id).order_by(_OUTBOX.c.id).limit(limit)
-    taken = (
-        delete(_OUTBOX)
-        .where(_OUTBOX.c.id.in_(oldest.scalar_subquery()))
-        .returning(_OUTBOX.c.id, _OUTBOX.c.kind, _OUTBOX.c.name, _OUTBOX.c.worker_id, _OUTBOX.c.event)
-        .cte("taken")
-    )
-    numbered = select(
-        literal_column(str(int(revision))) + func.row_number().over(order_by=taken.c.id),
-        taken.c.kind,
-        taken.c.name,
-        taken.c.worker_id,
-        taken.c.event,
-        func.clock_timestamp(),
-    )
-    columns = ["revision", "kind", "name", "worker_id", "event", "sequenced_at"]
-    written = await connection.execute(insert(_EVENTS).from_select(columns, numbered))
-    count = written.rowcount
-    if count:
-        await connection.execute(update(_STATE).values(revision=revision + count))
-        await connection.execute(select(func.pg_notify(CHANNEL_EVENTS, str(revision + count))))
-    return count
+    """Gives revisions to committed changes, oldest first: one statement, to be a transaction of its own.
+
+    Returns:
+        To how many.
+    """
+    result = await connection.exec_driver_sql(_SEQUENCE, (limit, CHANNEL_EVENTS))
+    return int(result.scalar_one())
 
 
 async def bounds(connection: AsyncConnection) -> Bounds:

@@ -6,9 +6,9 @@ to give out more than a pool's capacity.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from moorage_common.core.errors import ErrorReason, NotFound, ResourceExhausted, Shortage
@@ -16,9 +16,16 @@ from moorage_registry.core.changes import Change, Operation, WorkerView
 from moorage_registry.core.records import Claim, Pool, Worker
 from moorage_registry.store import schema
 from moorage_registry.store.database import Transaction
+from moorage_registry.store.rowsets import RowWriter
 from moorage_registry.store.tables import WORKERS
 
 _POOL_COLUMNS = [schema.memory_pools.c[field.name] for field in fields(Pool)]
+_POOL_ROWS = RowWriter(
+    schema.memory_pools,
+    key=["worker_id", "pool"],
+    changing=[field.name for field in fields(Pool) if field.name not in {"worker_id", "pool"}],
+)
+_CLAIM_ROWS = RowWriter(schema.claims, key=["instance_uid", "worker_id", "pool"], changing=["size_bytes"])
 _GIB = 1 << 30
 
 
@@ -86,8 +93,7 @@ class Ledger:
 
     async def settle(self, tx: Transaction) -> None:
         """Writes the pools and claims, and puts the workers on record."""
-        if self._claims:
-            await tx.execute(insert(schema.claims), [_claim_row(claim) for claim in self._claims])
+        await _CLAIM_ROWS.insert(tx.connection, map(asdict, self._claims))
         if not self._touched:
             return
         await save_pools(tx, [self.pools[key] for key in sorted(self._touched)])
@@ -129,25 +135,14 @@ async def release(tx: Transaction, instance_uids: Collection[str]) -> None:
     await ledger.settle(tx)
 
 
+async def add_pools(tx: Transaction, pools: Sequence[Pool]) -> None:
+    """Writes new pools of a locked worker."""
+    await _POOL_ROWS.insert(tx.connection, map(asdict, pools))
+
+
 async def save_pools(tx: Transaction, pools: Sequence[Pool]) -> None:
     """Writes changed pools of locked workers."""
-    table = schema.memory_pools
-    changing = [f.name for f in fields(Pool) if f.name not in {"worker_id", "pool"}]
-    statement = (
-        update(table)
-        .where(table.c.worker_id == bindparam("key_worker_id"), table.c.pool == bindparam("key_pool"))
-        .values({name: bindparam(f"new_{name}") for name in changing})
-    )
-    rows = [
-        {
-            "key_worker_id": pool.worker_id,
-            "key_pool": pool.pool,
-            **{f"new_{name}": getattr(pool, name) for name in changing},
-        }
-        for pool in pools
-    ]
-    if rows:
-        await tx.execute(statement, rows)
+    await _POOL_ROWS.update(tx.connection, map(asdict, pools))
 
 
 async def _pools(
@@ -166,7 +161,3 @@ async def _pools(
 
 def _present(pools: Iterable[Pool]) -> tuple[Pool, ...]:
     return tuple(pool for pool in pools if pool.present)
-
-
-def _claim_row(claim: Claim) -> dict[str, object]:
-    return {field.name: getattr(claim, field.name) for field in fields(Claim)}

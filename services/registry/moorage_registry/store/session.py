@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from moorage_common.core.errors import ErrorReason, Unavailable
 from moorage_registry.store.database import translated
 
 _COMMAND_TIMEOUT_S = 10.0
-"""Nothing that a session does takes long: silence for so many seconds means that it is dead."""
+"""Nothing that a session does takes long, but for waiting: silence for so many seconds means that it is dead."""
 
 
 class Session:
@@ -18,21 +19,35 @@ class Session:
         """Takes the open connection."""
         self._connection = connection
 
-    async def try_lock(self, key: int) -> bool:
-        """Takes an advisory lock that is held until the session ends, unless another session holds it."""
-        return bool(await self._connection.fetchval("SELECT pg_try_advisory_lock($1)", key))
+    async def lock(self, key: int, *, within_s: float) -> bool:
+        """Waits for an advisory lock that is then held until the session ends; returns whether it was got."""
+        try:
+            await self._connection.execute("SELECT pg_advisory_lock($1)", key, timeout=within_s)
+        except TimeoutError:
+            return False
+        return True
 
     async def listen(self, channel: str, heard: Callable[[], None]) -> None:
-        """Calls a function for every notification on a channel, until the session ends."""
+        """Calls a function for every notification on a channel, and when the session ends."""
         await self._connection.add_listener(channel, lambda *_: heard())
+        self._connection.add_termination_listener(lambda *_: heard())
 
     async def notify(self, channel: str) -> None:
         """Notifies whoever listens on a channel."""
         await self._connection.execute("SELECT pg_notify($1, '')", channel)
 
     async def ping(self) -> None:
-        """Raises if the session has ended."""
+        """Raises if the session has ended, also if nobody has noticed yet."""
         await self._connection.execute("SELECT 1")
+
+    def check(self) -> None:
+        """Raises if the session is known to have ended.
+
+        Raises:
+            Unavailable: It has (DATABASE_UNAVAILABLE).
+        """
+        if self._connection.is_closed():
+            raise Unavailable("the database session ended", reason=ErrorReason.DATABASE_UNAVAILABLE)
 
 
 @asynccontextmanager

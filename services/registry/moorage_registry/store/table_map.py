@@ -8,13 +8,14 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import fields, replace
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, Table, and_, delete, select, tuple_
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from moorage_registry.core.changes import Change, Operation, Resource
 from moorage_registry.core.records import Record
 from moorage_registry.store.database import Transaction
+from moorage_registry.store.rowsets import RowWriter
 
 R = TypeVar("R", bound=Record)
 
@@ -44,7 +45,8 @@ class RecordTable(Generic[R]):
         self._key_names = tuple(key)
         self._as_resource = as_resource
         self._columns = [table.c[f.name] for f in fields(record)]
-        self._mutable = [c.name for c in self._columns if c.name not in {"uid", "created_at", *key}]
+        mutable = [c.name for c in self._columns if c.name not in {"uid", "created_at", *key}]
+        self._writer = RowWriter(table, key=["uid"], changing=mutable)
 
     @property
     def key_length(self) -> int:
@@ -92,7 +94,7 @@ class RecordTable(Generic[R]):
         """Writes new records."""
         written = list(records)
         if written:
-            await tx.execute(insert(self.table), [self._values(record) for record in written])
+            await self._writer.insert(tx.connection, map(self._values, written))
             self._note(tx, Operation.CREATED, written)
         return written
 
@@ -100,12 +102,7 @@ class RecordTable(Generic[R]):
         """Writes changed records of locked rows, each with its next version, and returns them so."""
         saved = [replace(r, version=r.version + 1, updated_at=tx.now) for r in records]
         if saved:
-            statement = (
-                update(self.table)
-                .where(self.table.c.uid == bindparam("key_uid"))
-                .values({name: bindparam(f"new_{name}") for name in self._mutable})
-            )
-            await tx.execute(statement, [self._parameters(record) for record in saved])
+            await self._writer.update(tx.connection, map(self._values, saved))
             self._note(tx, Operation.UPDATED, saved)
         return saved
 
@@ -129,10 +126,6 @@ class RecordTable(Generic[R]):
 
     def _values(self, record: R) -> dict[str, Any]:
         return {column.name: getattr(record, column.name) for column in self._columns}
-
-    def _parameters(self, record: R) -> dict[str, Any]:
-        changed = {f"new_{name}": getattr(record, name) for name in self._mutable}
-        return {"key_uid": record.uid, **changed}
 
     def _note(self, tx: Transaction, operation: Operation, records: Iterable[R]) -> None:
         if self._as_resource:

@@ -1,12 +1,12 @@
 """Workers: registration, leases, what a person changes and what an agent measures."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from moorage_common.core.errors import Aborted, AlreadyExists, ErrorReason, NotFound
 from moorage_common.core.ids import new_uid
@@ -31,6 +31,36 @@ class Registration:
     """The node's memory, nothing claimed and nothing measured yet."""
     lease_id: str
     ttl: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A heartbeat that renews a lease."""
+
+    worker_id: str
+    lease_id: str
+    age: timedelta
+    """How long ago it came: the lease counts from then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What an agent measured, as far as it changed."""
+
+    foreign: Mapping[str, int] = field(default_factory=dict)
+    """Per memory pool, bytes used by processes that are not the mesh's."""
+    storage: Json | None = None
+    """None: unchanged."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing changed."""
+        return not self.foreign and self.storage is None
+
+    def with_newer(self, newer: "Measured") -> "Measured":
+        """Returns both, of which the newer counts."""
+        storage = self.storage if newer.storage is None else newer.storage
+        return Measured(foreign={**self.foreign, **newer.foreign}, storage=storage)
 
 
 async def register(tx: Transaction, registration: Registration) -> WorkerView:
@@ -87,7 +117,9 @@ async def lock_one(tx: Transaction, worker_id: str) -> Worker:
     return found[0]
 
 
-async def connect(tx: Transaction, worker_id: str, lease_id: str, ttl: timedelta) -> datetime:
+async def connect(
+    tx: Transaction, worker_id: str, lease_id: str, ttl: timedelta, measured: Measured
+) -> datetime:
     """Makes a worker READY: its agent opened the heartbeat stream. Returns when its lease expires.
 
     Raises:
@@ -95,31 +127,40 @@ async def connect(tx: Transaction, worker_id: str, lease_id: str, ttl: timedelta
         Aborted: The lease was replaced or has lapsed (LEASE_STALE).
     """
     worker = await lock_one(tx, worker_id)
-    renewed = await renew(tx, [(worker_id, lease_id)], ttl)
+    renewed = await renew(tx.connection, [Renewal(worker_id, lease_id, timedelta())], ttl)
     if worker_id not in renewed:
         raise stale_lease(worker_id)
     if worker.state is not WorkerState.READY:
         saved = await WORKERS.save(tx, [replace(worker, state=WorkerState.READY)])
         await ledger.note(tx, Operation.UPDATED, saved)
+    if not measured.empty:
+        await measure(tx, {worker_id: measured})
     return renewed[worker_id]
 
 
-async def renew(tx: Transaction, leases: Sequence[tuple[str, str]], ttl: timedelta) -> dict[str, datetime]:
+async def renew(
+    connection: AsyncConnection, renewals: Sequence[Renewal], ttl: timedelta
+) -> dict[str, datetime]:
     """Renews many leases in one statement; returns when each now expires. One that is missing is stale."""
     table = schema.worker_leases
     given = select(
         func.unnest(text("CAST(:workers AS text[])")).label("worker_id"),
         func.unnest(text("CAST(:leases AS text[])")).label("lease_id"),
+        func.unnest(text("CAST(:left AS interval[])")).label("left"),
     ).subquery()
     statement = (
         update(table)
         .where(table.c.worker_id == given.c.worker_id, table.c.lease_id == given.c.lease_id)
         .where(table.c.expires_at > func.clock_timestamp())
-        .values(expires_at=func.clock_timestamp() + ttl)
+        .values(expires_at=func.greatest(table.c.expires_at, func.clock_timestamp() + given.c.left))
         .returning(table.c.worker_id, table.c.expires_at)
     )
-    parameters = {"workers": [w for w, _ in leases], "leases": [lease for _, lease in leases]}
-    return {row.worker_id: row.expires_at for row in await tx.execute(statement, parameters)}
+    parameters = {
+        "workers": [renewal.worker_id for renewal in renewals],
+        "leases": [renewal.lease_id for renewal in renewals],
+        "left": [ttl - renewal.age for renewal in renewals],
+    }
+    return {row.worker_id: row.expires_at for row in await connection.execute(statement, parameters)}
 
 
 async def check_lease(tx: Transaction, worker_id: str, lease_id: str) -> None:
@@ -134,27 +175,26 @@ async def check_lease(tx: Transaction, worker_id: str, lease_id: str) -> None:
         raise stale_lease(worker_id)
 
 
-async def measure(
-    tx: Transaction, worker_id: str, *, foreign: Mapping[str, int], storage: Json | None
-) -> None:
-    """Notes what an agent measured, if it says anything new.
-
-    Raises:
-        NotFound: No such worker.
-    """
-    locked = await ledger.Ledger.lock(tx, [worker_id])
-    worker = locked.workers.get(worker_id)
-    if worker is None:
-        raise NotFound(f"there is no workers/{worker_id}", resource=f"workers/{worker_id}")
+async def measure(tx: Transaction, measured: Mapping[str, Measured]) -> None:
+    """Notes what agents measured, by worker, if it says anything new. A worker that is gone is passed over."""
+    locked = await ledger.Ledger.lock(tx, measured)
     pools = [
-        replace(pool, foreign=foreign[pool.pool])
+        replace(pool, foreign=foreign)
         for pool in locked.pools.values()
-        if foreign.get(pool.pool, pool.foreign) != pool.foreign
+        if (foreign := measured[pool.worker_id].foreign.get(pool.pool, pool.foreign)) != pool.foreign
     ]
-    changed = worker if storage is None else replace(worker, storage=storage)
-    if pools or changed != worker:
-        await ledger.save_pools(tx, pools)
-        await ledger.note(tx, Operation.UPDATED, await WORKERS.save(tx, [changed]))
+    touched = {pool.worker_id for pool in pools}
+    changed = [
+        now
+        for worker in locked.workers.values()
+        if (now := _with_storage(worker, measured[worker.id].storage)) != worker or worker.id in touched
+    ]
+    await ledger.save_pools(tx, pools)
+    await ledger.note(tx, Operation.UPDATED, await WORKERS.save(tx, changed))
+
+
+def _with_storage(worker: Worker, storage: Json | None) -> Worker:
+    return worker if storage is None else replace(worker, storage=storage)
 
 
 async def mark_lapsed(tx: Transaction) -> list[str]:
@@ -216,9 +256,7 @@ async def _reconcile_pools(tx: Transaction, registration: Registration) -> None:
     reported = {pool.pool: pool for pool in registration.pools}
     changed = [_merged(pool, reported.get(name)) for name, pool in known.items()]
     await ledger.save_pools(tx, [pool for pool in changed if pool != known[pool.pool]])
-    new: list[dict[str, Any]] = [_pool_row(p) for name, p in reported.items() if name not in known]
-    if new:
-        await tx.execute(insert(schema.memory_pools), new)
+    await ledger.add_pools(tx, [pool for name, pool in reported.items() if name not in known])
 
 
 def _merged(pool: Pool, reported: Pool | None) -> Pool:
@@ -229,7 +267,3 @@ def _merged(pool: Pool, reported: Pool | None) -> Pool:
         pool, position=reported.position, total=reported.total, reserved=reported.reserved, present=True
     )
     return now.with_claimed(pool.claimed)
-
-
-def _pool_row(pool: Pool) -> dict[str, Any]:
-    return {column.name: getattr(pool, column.name) for column in schema.memory_pools.c}

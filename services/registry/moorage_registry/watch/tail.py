@@ -1,33 +1,65 @@
 """The newest events in memory, read from the database once for all watchers of a replica.
 
-A watcher is only a position in this ring: there is no queue per watcher that could overflow. One that falls behind the
-ring reads on from the database, until what it wants is compacted.
+A watcher is only a position in this ring: there is no queue per watcher that could overflow. One that begins further
+back reads from the database until it has caught up; one that falls out of the ring afterwards is too slow, and is sent
+away with the revision to go on from.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from itertools import islice
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 
-from moorage_common.core.errors import ErrorReason, OutOfRange
+from moorage_common.core.errors import ErrorReason, OutOfRange, Unavailable
+from moorage_registry.core.records import Kind
 from moorage_registry.store import events
 from moorage_registry.store.database import Database
 from moorage_registry.store.events import StoredEvent
 from moorage_registry.store.session import open_session
+from moorage_registry.watch.ring import Event, Ring
 
 _BATCH = 1000
-_FALLBACK_S = 1.0
-"""How long an event whose notification was lost can wait, in seconds."""
+_PING_S = 10.0
+"""How long a session whose end nobody noticed can go on, in seconds."""
+
+Finish = Callable[[bytes, int], bytes]
+"""Adds its revision to an encoded event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What a watcher gets: events in order, and how far that brings it."""
+
+    events: Sequence[Event]
+    """Empty: nothing happened for a while."""
+    revision: int
+    """Everything up to here has been given."""
 
 
 class EventTail:
     """Follows the events as they get revisions."""
 
-    def __init__(self, database: Database, url: str, *, ring_size: int = 20_000) -> None:
-        """Takes the pool to read from, the URL of the session that listens, and how many events to keep."""
+    def __init__(
+        self,
+        database: Database,
+        url: str,
+        *,
+        finish: Finish,
+        max_events: int = 20_000,
+        max_bytes: int = 32 << 20,
+    ) -> None:
+        """Describes what to follow, and how much of it to hold.
+
+        Args:
+            database: The pool to read from.
+            url: Of the session that listens.
+            finish: Adds its revision to an encoded event.
+            max_events: Events to hold at most.
+            max_bytes: Encoded bytes to hold at most.
+        """
         self._database = database
         self._url = url
-        self._ring: deque[StoredEvent] = deque(maxlen=ring_size)
+        self._finish = finish
+        self._ring = Ring(max_events=max_events, max_bytes=max_bytes)
         self._revision = -1
         self._notified = asyncio.Event()
         self._grown = asyncio.Event()
@@ -36,6 +68,11 @@ class EventTail:
     def revision(self) -> int:
         """The newest revision that was read; -1 before the first read."""
         return self._revision
+
+    def heed(self, revision: int) -> None:
+        """Reads on if there is a newer revision than what was read: its notification may have been lost."""
+        if revision > self._revision:
+            self._notified.set()
 
     async def wait_ready(self) -> None:
         """Waits for the first read."""
@@ -50,57 +87,57 @@ class EventTail:
                 self._notified.clear()
                 await self._read_new()
                 try:
-                    async with asyncio.timeout(_FALLBACK_S):
+                    async with asyncio.timeout(_PING_S):
                         await self._notified.wait()
                 except TimeoutError:
                     await session.ping()
+                session.check()
 
-    async def follow(self, after: int) -> AsyncIterator[Sequence[StoredEvent]]:
+    async def follow(self, after: int, *, quiet_s: float | None = None) -> AsyncIterator[Advance]:
         """Yields every event after a revision, in order, in batches, for ever.
+
+        Args:
+            after: The last revision that the watcher has.
+            quiet_s: Yield an empty advance whenever nothing happened for so many seconds. None: never.
 
         Raises:
             OutOfRange: The revision is compacted or never was (REVISION_COMPACTED).
+            Unavailable: The watcher was slower than what happens (WATCHER_TOO_SLOW).
         """
-        position = after
+        position, caught_up = after, False
         while True:
             grown = self._grown
-            batch = self._from_ring(position)
+            batch = self._ring_after(position)
             if batch is None:
-                batch = await self._from_database(position)
-            if batch:
-                yield batch
-                position = batch[-1].revision
+                if caught_up:
+                    raise _too_slow(position)
+                batch = await self._database_after(position)
             else:
-                await grown.wait()
+                caught_up = True
+            if batch:
+                position = batch[-1].revision
+                yield Advance(batch, position)
+            elif not await _set_within(grown, quiet_s):
+                yield Advance((), position)
 
     async def _read_new(self) -> None:
         async with self._database.read() as connection:
             if self._revision < 0:
                 self._revision = (await events.bounds(connection)).revision
                 self._wake()
-            while batch := await events.after(connection, self._revision, _BATCH):
-                if batch[0].revision > self._revision + 1:
-                    # What lay between was compacted while the database could not be read.
-                    self._ring.clear()
-                self._ring.extend(batch)
-                self._revision = batch[-1].revision
+            while found := await events.after(connection, self._revision, _BATCH):
+                self._ring.extend(self._finished(found))
+                self._revision = found[-1].revision
                 self._wake()
 
     def _wake(self) -> None:
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
 
-    def _from_ring(self, position: int) -> Sequence[StoredEvent] | None:
-        """What the ring has after a position; None if that begins before the ring or ends after it."""
-        if position == self._revision:
-            return ()
-        if not self._ring or position < self._ring[0].revision - 1 or position > self._revision:
-            return None
-        # Revisions are consecutive, so a position is an index.
-        start = position + 1 - self._ring[0].revision
-        return list(islice(self._ring, start, start + _BATCH))
+    def _ring_after(self, position: int) -> Sequence[Event] | None:
+        return () if position == self._revision else self._ring.after(position, _BATCH)
 
-    async def _from_database(self, position: int) -> Sequence[StoredEvent]:
+    async def _database_after(self, position: int) -> Sequence[Event]:
         async with self._database.read(snapshot=True) as connection:
             bounds = await events.bounds(connection)
             if not bounds.compacted <= position <= bounds.revision:
@@ -110,4 +147,29 @@ class EventTail:
                     remedy="Watch again with initial_state.",
                     metadata={"oldest": str(bounds.compacted), "newest": str(bounds.revision)},
                 )
-            return await events.after(connection, position, _BATCH)
+            return self._finished(await events.after(connection, position, _BATCH))
+
+    def _finished(self, found: Sequence[StoredEvent]) -> list[Event]:
+        return [
+            Event(e.revision, Kind(e.kind), e.name, e.worker_id, self._finish(e.event, e.revision))
+            for e in found
+        ]
+
+
+async def _set_within(event: asyncio.Event, seconds: float | None) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _too_slow(position: int) -> Unavailable:
+    return Unavailable(
+        "more changes wait for this watcher than are held in memory",
+        reason=ErrorReason.WATCHER_TOO_SLOW,
+        remedy=f"Watch again, after revision {position}, and read faster.",
+        metadata={"resume_after_revision": str(position)},
+        retry_after_s=1.0,
+    )

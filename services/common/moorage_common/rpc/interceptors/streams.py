@@ -13,6 +13,7 @@ It is needed for two things that gRPC does not do:
 
 import asyncio
 import inspect
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, aclosing
 from contextvars import ContextVar
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import grpc
 
 from moorage_common.core.errors import ErrorReason, Unavailable
+from moorage_common.rpc.context import keep_resume_point
 from moorage_common.rpc.interceptors.calls import (
     Behavior,
     Context,
@@ -57,6 +59,7 @@ class StreamInterceptor(grpc.aio.ServerInterceptor):
         return with_behavior(handler, stream)
 
     async def _run(self, behavior: Behavior, request: Any, context: Context) -> None:  # noqa: ANN401
+        resume = keep_resume_point()
         writing = asyncio.create_task(_write_all(behavior, request, context))
         draining = asyncio.create_task(self._draining.wait())
         try:
@@ -67,7 +70,7 @@ class StreamInterceptor(grpc.aio.ServerInterceptor):
             draining.cancel()
             await asyncio.wait({writing, draining})
         if writing.cancelled() and self._draining.is_set():
-            await _send_away(context)
+            await _send_away(context, resume)
         writing.result()
 
 
@@ -109,12 +112,13 @@ async def _write_all(behavior: Behavior, request: Any, context: Context) -> None
             await context.write(response)
 
 
-async def _send_away(context: Context) -> None:
+async def _send_away(context: Context, resume: Mapping[str, str]) -> None:
     message, metadata = call_details(
         Unavailable(
             "the server is going away",
             reason=ErrorReason.SERVER_DRAINING,
             remedy="Call again, from where the stream broke off.",
+            metadata=resume,
         )
     )
     await context.abort(grpc.StatusCode.UNAVAILABLE, message, metadata)
