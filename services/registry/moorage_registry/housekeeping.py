@@ -2,12 +2,13 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 
 from moorage_common.core.clock import Clock
 from moorage_common.core.errors import Unavailable
 from moorage_common.runtime.logs import get_logger
 from moorage_registry.lookout import Lookout
-from moorage_registry.store import events, instances, requests, workers
+from moorage_registry.store import drains, events, instances, requests, workers
 from moorage_registry.store.database import Database
 from moorage_registry.store.glance import Glance
 
@@ -75,6 +76,24 @@ class Housekeeping:
         )
         if moved or replaced:
             log.warning("instances lost their worker", moved=moved, replaced=replaced)
+
+    async def drain(self, lookout: Lookout) -> None:
+        """Brings drains on, for ever."""
+        async for seen in lookout.looks():
+            if seen is None or not seen.draining:
+                continue
+            try:
+                await self._drain_on()
+            except Unavailable as error:
+                log.warning("drains wait for the database", error=error.message)
+
+    async def _drain_on(self) -> None:
+        async with self._database.read() as connection:
+            ids = await drains.active(connection)
+        for worker_id in ids:
+            view = await self._database.transact(partial(drains.settle, worker_id=worker_id))
+            if view is not None and view.worker.drain_completed_at is not None:
+                log.info("worker is drained", worker=worker_id)
 
     async def age(self) -> None:
         """Drops what is too old, for ever."""

@@ -68,7 +68,7 @@ async def serve(settings: RegistrySettings, process: Process) -> None:
         async with RpcServer(ServerConfig.of(settings), telemetry=process.telemetry) as server:
             server.add(
                 worker_service_pb2_grpc.add_WorkerServiceServicer_to_server,
-                WorkerServicer(database, streams, lease_ttl=lease_ttl),
+                WorkerServicer(database, streams, lookout, lease_ttl=lease_ttl),
             )
             server.add(model_service_pb2_grpc.add_ModelServiceServicer_to_server, ModelServicer(database))
             server.add(
@@ -90,6 +90,7 @@ async def serve(settings: RegistrySettings, process: Process) -> None:
                 "heartbeats": batch.run,
                 "node wake-ups": wakeups.run,
                 "lapse": partial(housekeeping.lapse, lookout),
+                "drains": partial(housekeeping.drain, lookout),
                 "ageing": housekeeping.age,
             }
             for name, run in tasks.items():

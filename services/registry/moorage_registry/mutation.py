@@ -1,4 +1,4 @@
-"""What every change asked for by a client has in common: ``request_id`` and ``validate_only``."""
+"""What every change asked for by a client has in common: ``request_id``, ``validate_only``, and its audit record."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
+from moorage_registry.auditing import record_call
 from moorage_registry.store import requests
 from moorage_registry.store.database import Database, Transaction
 
@@ -21,7 +22,7 @@ async def mutate(
     """Runs a change in a transaction and returns its answer.
 
     A ``request_id`` that was answered before gets that answer again, and nothing is changed. With ``validate_only``
-    everything is checked and done, and then rolled back.
+    everything is checked and done, and then rolled back. What is changed goes on record with who asked for it.
 
     Args:
         database: Where to run it.
@@ -32,14 +33,19 @@ async def mutate(
     request_id: str = getattr(request, "request_id", "")
     validate_only: bool = getattr(request, "validate_only", False)
 
+    async def audited(tx: Transaction) -> Response:
+        response = await work(tx)
+        await record_call(tx, request, response)
+        return response
+
     async def answered_once(tx: Transaction) -> Response:
         method = type(request).__name__
         fingerprint = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
         earlier = await requests.earlier_answer(tx, method, request_id, fingerprint)
         if earlier is not None:
             return response_type.FromString(earlier)
-        response = await work(tx)
+        response = await audited(tx)
         await requests.remember(tx, method, request_id, response.SerializeToString())
         return response
 
-    return await database.transact(answered_once if request_id else work, commit=not validate_only)
+    return await database.transact(answered_once if request_id else audited, commit=not validate_only)

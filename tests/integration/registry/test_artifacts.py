@@ -147,6 +147,7 @@ async def test_nobody_waits_for_a_stopped_models_artifact(fleet):
         artifact = await fleet.resolve_all()
         [instance] = await fleet.instances()
         await fleet.nominate((instance, "gpu-01"))
+        await agent.until_desired(lambda state: state.copies)
         [lease] = await fleet.lease_pulls()
         await fleet.stop()
         assert (await fleet.get_artifact(artifact)).pull.state == artifact_pb2.PULL_STATE_IDLE

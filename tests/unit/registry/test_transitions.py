@@ -25,9 +25,9 @@ def test_a_confirmed_stop_frees_whatever_was_held(state):
 
 
 @pytest.mark.parametrize("state", sorted(HOLDS_CLAIM))
-def test_only_a_confirmed_stop_frees_a_claim(state):
+def test_only_a_confirmed_stop_or_the_end_of_the_worker_frees_a_claim(state):
     frees = {event for event, after in TRANSITIONS[state].items() if after not in HOLDS_CLAIM}
-    assert frees == {E.REPORT_STOPPED}
+    assert frees == {E.REPORT_STOPPED, E.WORKER_GONE}
 
 
 def test_only_a_bind_takes_a_claim():

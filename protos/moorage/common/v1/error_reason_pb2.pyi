@@ -120,6 +120,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The drain was called off."""
     ERROR_REASON_WATCHER_TOO_SLOW: _ErrorReason.ValueType  # 48
     """The watcher fell further behind than the server keeps in memory: watch again from the last revision seen."""
+    ERROR_REASON_NO_PLACEMENT: _ErrorReason.ValueType  # 49
+    """No worker takes the instance; the message says why, and ExplainInstance says more."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for machines. Every error carries a google.rpc.ErrorInfo whose domain is
@@ -224,4 +226,6 @@ ERROR_REASON_DRAIN_CANCELLED: ErrorReason.ValueType  # 47
 """The drain was called off."""
 ERROR_REASON_WATCHER_TOO_SLOW: ErrorReason.ValueType  # 48
 """The watcher fell further behind than the server keeps in memory: watch again from the last revision seen."""
+ERROR_REASON_NO_PLACEMENT: ErrorReason.ValueType  # 49
+"""No worker takes the instance; the message says why, and ExplainInstance says more."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

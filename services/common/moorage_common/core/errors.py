@@ -77,6 +77,7 @@ class ErrorReason(StrEnum):
     WORKER_IN_USE = "WORKER_IN_USE"
     DRAIN_CANCELLED = "DRAIN_CANCELLED"
     WATCHER_TOO_SLOW = "WATCHER_TOO_SLOW"
+    NO_PLACEMENT = "NO_PLACEMENT"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,33 @@
 """What belongs to the call being served, and travels on with the calls made for it."""
 
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from moorage_common.core.clock import SystemClock
 
 REQUEST_ID_KEY = "x-request-id"
 """Metadata key under which a request id travels."""
 
+ACTOR_KEY = "x-moorage-actor"
+"""Metadata key under which a caller says who it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who made the call being served, and which."""
+
+    method: str = ""
+    """E.g. ``moorage.registry.v1.ModelService/StopModel``."""
+    actor: str = ""
+    """Who, as the caller says; nobody checks it without TLS."""
+    peer: str = ""
+    """Address that the call came from, as gRPC writes it."""
+    user_agent: str = ""
+
+
 _clock = SystemClock()
 _request_id: ContextVar[str] = ContextVar("moorage_request_id", default="")
+_caller: ContextVar[Caller | None] = ContextVar("moorage_caller", default=None)
 _deadline: ContextVar[float | None] = ContextVar("moorage_deadline", default=None)
 _resume: ContextVar[dict[str, str] | None] = ContextVar("moorage_resume", default=None)
 
@@ -35,6 +54,16 @@ def request_id() -> str:
 def set_request_id(value: str) -> None:
     """Gives the current task, and those it starts, a request id."""
     _request_id.set(value)
+
+
+def caller() -> Caller:
+    """Who made the call being served; nobody outside of any."""
+    return _caller.get() or Caller()
+
+
+def set_caller(value: Caller) -> None:
+    """Tells the current task, and those it starts, whose call is being served."""
+    _caller.set(value)
 
 
 def remaining_s() -> float | None:

@@ -7,6 +7,8 @@ Appending an encoded message to another merges the two: so the revision is added
 from datetime import datetime
 from typing import Any
 
+from google.protobuf.message import Message
+
 from moorage.registry.v1 import watch_service_pb2 as watch_pb2
 from moorage_common.rpc.enums import EnumMap
 from moorage_registry.convert.artifacts import artifact_to_proto, copy_to_proto, download_to_proto
@@ -50,6 +52,13 @@ def encode_bookmark(revision: int) -> bytes:
 def with_revision(event: bytes, revision: int) -> bytes:
     """Adds the revision to an encoded event."""
     return event + watch_pb2.WatchResponse(revision=revision).SerializeToString()
+
+
+def resource_to_proto(resource: Resource) -> Message:
+    """Returns a resource as watchers see it."""
+    message: Message
+    [message] = _resource(resource).values()
+    return message
 
 
 def _resource(resource: Resource) -> dict[str, Any]:

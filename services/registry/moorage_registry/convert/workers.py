@@ -5,7 +5,7 @@ from moorage_common.core.names import worker_name
 from moorage_common.rpc.enums import WORKER_STATE
 from moorage_registry.convert.json import from_json, timestamp
 from moorage_registry.core.changes import WorkerView
-from moorage_registry.core.records import Pool
+from moorage_registry.core.records import Pool, Worker
 
 RAM = "ram"
 """The pool of a node's RAM."""
@@ -29,6 +29,15 @@ def worker_to_proto(view: WorkerView) -> worker_pb2.Worker:
         ram=next((pool for pool in pools if pool.pool == RAM), None),
         accelerator_memory=[pool for pool in pools if pool.pool != RAM],
         storage=from_json(worker.storage, worker_pb2.Storage()) if worker.storage else None,
+        drain=_drain_to_proto(worker),
+    )
+
+
+def _drain_to_proto(worker: Worker) -> worker_pb2.Drain | None:
+    if worker.drain_started_at is None:
+        return None
+    return worker_pb2.Drain(
+        start_time=timestamp(worker.drain_started_at), complete_time=timestamp(worker.drain_completed_at)
     )
 
 

@@ -45,7 +45,7 @@ def apply(instance: Instance, event: InstanceEvent, *, now: datetime, **changes:
     if state is not instance.state:
         after = replace(after, state_at=now)
     if state in {InstanceState.PENDING, InstanceState.STOPPED}:
-        after = replace(after, worker_id=None, placement=None, endpoint="", restart_count=0)
+        after = replace(after, worker_id=None, placement=None, endpoint="", restart_count=0, evicting=False)
     if state is InstanceState.STOPPED:
         after = replace(after, explanation=None, error=None)
     if state in {InstanceState.UNREACHABLE, InstanceState.STOPPING}:

@@ -33,6 +33,8 @@ class InstanceEvent(StrEnum):
     """The agent says that no engine of it is left."""
     LEASE_LAPSED = "LEASE_LAPSED"
     """The worker's lease lapsed."""
+    WORKER_GONE = "WORKER_GONE"
+    """The worker's record was removed: nothing is known of what runs there."""
     START = "START"
     """The user wants it running."""
     STOP = "STOP"
@@ -61,6 +63,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.REFUSE: S.PENDING,
         E.REPORT_STOPPED: S.FETCHING,
         E.LEASE_LAPSED: S.PENDING,
+        E.WORKER_GONE: S.PENDING,
         E.START: S.FETCHING,
         E.STOP: S.STOPPED,
     },
@@ -71,6 +74,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.REFUSE: S.PENDING,
         E.REPORT_STOPPED: S.FETCHED,
         E.LEASE_LAPSED: S.PENDING,
+        E.WORKER_GONE: S.PENDING,
         E.START: S.FETCHED,
         E.STOP: S.STOPPED,
     },
@@ -80,6 +84,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.REPORT_ERROR: S.ERROR,
         E.REPORT_STOPPED: S.PENDING,
         E.LEASE_LAPSED: S.UNREACHABLE,
+        E.WORKER_GONE: S.PENDING,
         E.START: S.STARTING,
         E.STOP: S.STOPPING,
     },
@@ -89,6 +94,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.REPORT_ERROR: S.ERROR,
         E.REPORT_STOPPED: S.PENDING,
         E.LEASE_LAPSED: S.UNREACHABLE,
+        E.WORKER_GONE: S.PENDING,
         E.START: S.RUNNING,
         E.STOP: S.STOPPING,
     },
@@ -98,6 +104,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.REPORT_ERROR: S.ERROR,
         E.REPORT_STOPPED: S.PENDING,
         E.LEASE_LAPSED: S.UNREACHABLE,
+        E.WORKER_GONE: S.PENDING,
         E.START: S.ERROR,
         E.STOP: S.STOPPING,
     },
@@ -107,6 +114,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.REPORT_ERROR: S.ERROR,
         E.REPORT_STOPPED: S.PENDING,
         E.LEASE_LAPSED: S.UNREACHABLE,
+        E.WORKER_GONE: S.PENDING,
         E.START: S.UNREACHABLE,
         E.STOP: S.STOPPING,
     },
@@ -117,6 +125,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.REPORT_ERROR: S.STOPPING,
         E.REPORT_STOPPED: S.STOPPED,
         E.LEASE_LAPSED: S.STOPPING,
+        E.WORKER_GONE: S.STOPPED,
         # It has to stop before it can start: START is applied again once it is STOPPED.
         E.START: S.STOPPING,
         E.STOP: S.STOPPING,

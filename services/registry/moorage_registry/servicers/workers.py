@@ -8,18 +8,19 @@ from google.protobuf.duration_pb2 import Duration
 
 from moorage.registry.v1 import worker_service_pb2 as pb
 from moorage.registry.v1 import worker_service_pb2_grpc
-from moorage_common.core.errors import FieldViolation, InvalidArgument
+from moorage_common.core.errors import Aborted, ErrorReason, FieldViolation, InvalidArgument, NotFound
 from moorage_common.core.ids import new_uid
-from moorage_common.core.names import parse_worker
+from moorage_common.core.names import parse_worker, worker_name
 from moorage_common.rpc.server import ServicerContext
-from moorage_registry.convert.json import to_json
+from moorage_common.rpc.status import to_status
+from moorage_registry.convert.drains import progress_to_proto
+from moorage_registry.convert.json import error_to_json, to_json
 from moorage_registry.convert.workers import pools_of, worker_to_proto
-from moorage_registry.core.changes import WorkerView
-from moorage_registry.core.records import Worker
 from moorage_registry.heartbeat.streams import HeartbeatStreams
+from moorage_registry.lookout import Lookout
 from moorage_registry.mutation import mutate
 from moorage_registry.servicers.masks import check_mask
-from moorage_registry.store import ledger, listing, workers
+from moorage_registry.store import drains, ledger, listing, removal, workers
 from moorage_registry.store.database import Database, Transaction
 from moorage_registry.store.tables import WORKERS
 
@@ -27,10 +28,13 @@ from moorage_registry.store.tables import WORKERS
 class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
     """The nodes of the fleet."""
 
-    def __init__(self, database: Database, streams: HeartbeatStreams, *, lease_ttl: timedelta) -> None:
-        """Takes the store, the keeper of heartbeat streams, and how long a lease lives."""
+    def __init__(
+        self, database: Database, streams: HeartbeatStreams, lookout: Lookout, *, lease_ttl: timedelta
+    ) -> None:
+        """Takes the store, the keeper of heartbeat streams, what tells when to look again, and a lease's life."""
         self._database = database
         self._streams = streams
+        self._lookout = lookout
         self._lease_ttl = lease_ttl
 
     async def RegisterWorker(
@@ -96,8 +100,12 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
     async def CordonWorker(
         self, request: pb.CordonWorkerRequest, context: ServicerContext
     ) -> pb.CordonWorkerResponse:
+        worker_id = parse_worker(request.name)
+
         async def work(tx: Transaction) -> pb.CordonWorkerResponse:
-            view = await _set_cordoned(tx, request.name, request.etag, cordoned=True)
+            view = await workers.change(
+                tx, worker_id, request.etag, lambda worker: replace(worker, cordoned=True)
+            )
             return pb.CordonWorkerResponse(worker=worker_to_proto(view))
 
         return await mutate(self._database, request, pb.CordonWorkerResponse, work)
@@ -105,20 +113,73 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
     async def UncordonWorker(
         self, request: pb.UncordonWorkerRequest, context: ServicerContext
     ) -> pb.UncordonWorkerResponse:
+        worker_id = parse_worker(request.name)
+
         async def work(tx: Transaction) -> pb.UncordonWorkerResponse:
-            view = await _set_cordoned(tx, request.name, request.etag, cordoned=False)
+            view = await drains.call_off(tx, worker_id, request.etag)
             return pb.UncordonWorkerResponse(worker=worker_to_proto(view))
 
         return await mutate(self._database, request, pb.UncordonWorkerResponse, work)
 
+    async def DrainWorker(
+        self, request: pb.DrainWorkerRequest, context: ServicerContext
+    ) -> AsyncIterator[pb.DrainWorkerResponse]:
+        worker_id = parse_worker(request.name)
 
-async def _set_cordoned(tx: Transaction, name: str, etag: str, *, cordoned: bool) -> WorkerView:
-    worker_id = parse_worker(name)
+        async def work(tx: Transaction) -> pb.DrainWorkerResponse:
+            return pb.DrainWorkerResponse(
+                worker=worker_to_proto(await drains.begin(tx, worker_id, request.etag))
+            )
 
-    def how(worker: Worker) -> Worker:
-        return replace(worker, cordoned=cordoned)
+        begun = await mutate(self._database, request, pb.DrainWorkerResponse, work)
+        if request.validate_only:
+            yield await self._drain_progress(worker_id)
+            return
+        async for progress in self._follow_drain(worker_id, begun.worker.uid):
+            yield progress
 
-    return await workers.change(tx, worker_id, etag, how)
+    async def DeleteWorker(
+        self, request: pb.DeleteWorkerRequest, context: ServicerContext
+    ) -> pb.DeleteWorkerResponse:
+        worker_id = parse_worker(request.name)
+        gone = NotFound(f"{request.name}, the last worker it was for, was deleted", resource=request.name)
+
+        async def work(tx: Transaction) -> pb.DeleteWorkerResponse:
+            view = await removal.remove_worker(
+                tx,
+                worker_id,
+                request.etag,
+                force=request.force,
+                nobody_left=error_to_json(to_status(gone)),
+            )
+            return pb.DeleteWorkerResponse(worker=worker_to_proto(view))
+
+        return await mutate(self._database, request, pb.DeleteWorkerResponse, work)
+
+    async def _follow_drain(self, worker_id: str, uid: str) -> AsyncIterator[pb.DrainWorkerResponse]:
+        looks = self._lookout.looks()
+        shown: pb.DrainWorkerResponse | None = None
+        while True:
+            progress = await self._drain_progress(worker_id)
+            if progress.worker.uid != uid or not progress.worker.HasField("drain"):
+                raise Aborted(
+                    f"the drain of {progress.worker.name} was called off",
+                    reason=ErrorReason.DRAIN_CANCELLED,
+                    resource=progress.worker.name,
+                )
+            complete = progress.worker.drain.HasField("complete_time")
+            # In between, the last instance is gone and nobody has noted that yet.
+            if progress != shown and (complete or progress.instances):
+                yield progress
+                shown = progress
+            if complete:
+                return
+            await anext(looks)
+
+    async def _drain_progress(self, worker_id: str) -> pb.DrainWorkerResponse:
+        async with self._database.read(snapshot=True) as connection:
+            worker = await listing.get(connection, WORKERS, worker_name(worker_id), worker_id)
+            return progress_to_proto(await drains.progress(connection, worker))
 
 
 def _check_facts(request: pb.RegisterWorkerRequest) -> None:

@@ -95,7 +95,12 @@ async def complete_downloads(tx: Transaction, artifact_id: str) -> None:
         _COPIES.c.artifact_id == artifact_id, _COPIES.c.state == CopyState.READY
     )
     there = set((await tx.execute(statement)).scalars())
-    done = [d for d in open_ones if there.issuperset(d.workers)]
+    missing = select(schema.workers.c.id).where(
+        schema.workers.c.id.in_({worker for d in open_ones for worker in d.workers} - there)
+    )
+    # A worker that was deleted since is waited for no more.
+    awaited = set((await tx.execute(missing)).scalars())
+    done = [d for d in open_ones if awaited.isdisjoint(d.workers)]
     await DOWNLOADS.save(tx, [replace(d, state=DownloadState.COMPLETE, error=None) for d in done])
 
 
@@ -118,7 +123,7 @@ async def drop_unwanted(tx: Transaction, pairs: Collection[Pair]) -> None:
     """Drops copies that are not ready and that nobody wants; a pull that nobody waits for any more is let go."""
     if not pairs:
         return
-    artifacts = await _lock_artifacts(tx, {artifact for artifact, _ in pairs})
+    await _lock_artifacts(tx, {artifact for artifact, _ in pairs})
     unwanted = await COPIES.lock(
         tx,
         COPIES.keyed(pairs),
@@ -127,11 +132,15 @@ async def drop_unwanted(tx: Transaction, pairs: Collection[Pair]) -> None:
         ~_wanted_by_download(),
     )
     await COPIES.delete(tx, unwanted)
-    for artifact_id in sorted({copy.artifact_id for copy in unwanted}):
+    await let_go_pulls(tx, {copy.artifact_id for copy in unwanted})
+
+
+async def let_go_pulls(tx: Transaction, artifact_ids: Collection[str]) -> None:
+    """Ends the pulls of artifacts that no copy waits for any more."""
+    for artifact in (await _lock_artifacts(tx, artifact_ids)).values():
         left = select(_COPIES.c.uid).where(
-            _COPIES.c.artifact_id == artifact_id, _COPIES.c.state != CopyState.READY
+            _COPIES.c.artifact_id == artifact.id, _COPIES.c.state != CopyState.READY
         )
-        artifact = artifacts[artifact_id]
         open_pull = artifact.pull_state in {PullState.QUEUED, PullState.PULLING}
         if open_pull and (await tx.execute(left.limit(1))).first() is None:
             await ARTIFACTS.save(tx, [without_lease(artifact, PullState.IDLE)])

@@ -5,7 +5,7 @@ into the outbox, and afterwards the sequencer is woken. So no change is committe
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from random import Random
@@ -20,7 +20,7 @@ from sqlalchemy.sql import Executable
 
 from moorage_common.core.backoff import BackoffPolicy
 from moorage_registry.core.changes import Change, Operation, name_of
-from moorage_registry.core.records import Kind
+from moorage_registry.core.records import Kind, Record
 from moorage_registry.store.failures import DATABASE_ERRORS, contention, is_retryable, translate
 
 EncodeEvent = Callable[[Change, datetime], bytes]
@@ -63,6 +63,7 @@ class Transaction:
         self.now = now
         """When it began, by the database's clock."""
         self._changes: dict[tuple[Kind, str], Change] = {}
+        self._before: dict[str, Record] = {}
 
     async def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:  # noqa: ANN401
         """Executes one statement; with a list of parameters, once for each of them."""
@@ -76,6 +77,15 @@ class Transaction:
                 return
             change = Change(operation=Operation.CREATED, resource=change.resource)
         self._changes[change.key] = change
+
+    def saw(self, records: Iterable[Record]) -> None:
+        """Notes what records were like when they were first locked."""
+        for record in records:
+            self._before.setdefault(record.uid, record)
+
+    def before(self, uid: str) -> Record | None:
+        """Returns what a record was like before this transaction; None if it did not exist, or was never locked."""
+        return self._before.get(uid)
 
     @property
     def changes(self) -> list[Change]:

@@ -25,7 +25,7 @@ _POOL_ROWS = RowWriter(
     key=["worker_id", "pool"],
     changing=[field.name for field in fields(Pool) if field.name not in {"worker_id", "pool"}],
 )
-_CLAIM_ROWS = RowWriter(schema.claims, key=["instance_uid", "worker_id", "pool"], changing=["size_bytes"])
+_CLAIM_ROWS = RowWriter(schema.claims)
 _GIB = 1 << 30
 
 

@@ -75,7 +75,9 @@ async def resolve(tx: Transaction, lease_id: str, artifact: Artifact) -> None:
     elif found.download_id:
         stored = await record_artifact(tx, artifact)
         [peeked] = await DOWNLOADS.find(tx.connection, schema.downloads.c.id == found.download_id)
-        wanted = await copies.want(tx, {(stored.id, worker) for worker in peeked.workers})
+        table = schema.workers
+        known = await tx.execute(select(table.c.id).where(table.c.id.in_(peeked.workers)))
+        wanted = await copies.want(tx, {(stored.id, worker) for worker in known.scalars()})
         there = all(copy.state is CopyState.READY for copy in wanted.values())
         download = await lock_download(tx, found.download_id)
         await _take(tx, lease_id)

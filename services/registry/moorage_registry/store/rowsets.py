@@ -18,12 +18,12 @@ Row = Mapping[str, Any]
 class RowWriter:
     """Writes rows of one table. Binary columns are not among what JSON can carry."""
 
-    def __init__(self, table: Table, *, key: Sequence[str], changing: Sequence[str]) -> None:
+    def __init__(self, table: Table, *, key: Sequence[str] = (), changing: Sequence[str] = ()) -> None:
         """Describes the rows.
 
         Args:
             table: The table.
-            key: Columns that find a row.
+            key: Columns by which `update` finds a row.
             changing: Columns that `update` writes.
         """
         name = table.name

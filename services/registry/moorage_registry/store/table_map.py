@@ -88,7 +88,9 @@ class RecordTable(Generic[R]):
             .with_for_update(read=share, skip_locked=skip_locked)
             .limit(limit)
         )
-        return [self.from_row(row) for row in await tx.execute(statement)]
+        locked = [self.from_row(row) for row in await tx.execute(statement)]
+        tx.saw(locked)
+        return locked
 
     async def insert(self, tx: Transaction, records: Iterable[R]) -> list[R]:
         """Writes new records."""

@@ -8,13 +8,13 @@ import grpc
 
 from moorage_common.core.clock import Clock
 from moorage_common.core.ids import new_uid
-from moorage_common.rpc.context import REQUEST_ID_KEY, set_request_id
+from moorage_common.rpc.context import ACTOR_KEY, REQUEST_ID_KEY, Caller, set_caller, set_request_id
 from moorage_common.rpc.interceptors.calls import CallInterceptor, Context, Method
 from moorage_common.runtime.logs import bind, get_logger
 
 log = get_logger(__name__)
 
-_MAX_REQUEST_ID = 128
+_MAX_VALUE = 128
 
 
 class AccessInterceptor(CallInterceptor):
@@ -27,11 +27,20 @@ class AccessInterceptor(CallInterceptor):
     @asynccontextmanager
     async def around(self, method: Method, context: Context) -> AsyncIterator[None]:
         """Logs code and duration of the call when it has ended, however it ended."""
-        request_id = _request_id(context)
+        said = _metadata(context)
+        request_id = said.get(REQUEST_ID_KEY) or new_uid()
         set_request_id(request_id)
         started = self._clock.monotonic()
         # Not known any more once the peer has left.
         peer = context.peer()
+        set_caller(
+            Caller(
+                method=method.path.removeprefix("/"),
+                actor=said.get(ACTOR_KEY, ""),
+                peer=peer,
+                user_agent=said.get("user-agent", ""),
+            )
+        )
         code = grpc.StatusCode.UNKNOWN
         with bind(request_id=request_id, rpc=method.path):
             try:
@@ -48,9 +57,10 @@ class AccessInterceptor(CallInterceptor):
                 log.info("call ended", code=code.name, duration_ms=duration_ms, peer=peer)
 
 
-def _request_id(context: Context) -> str:
-    """The caller's request id if it sent one that is fit for logs, else a new one."""
-    for key, value in context.invocation_metadata() or ():
-        if key == REQUEST_ID_KEY and isinstance(value, str) and 0 < len(value) <= _MAX_REQUEST_ID:
-            return value
-    return new_uid()
+def _metadata(context: Context) -> dict[str, str]:
+    """What the caller sent beside the request, as far as it is fit for logs."""
+    return {
+        key: value
+        for key, value in context.invocation_metadata() or ()
+        if isinstance(value, str) and 0 < len(value) <= _MAX_VALUE
+    }

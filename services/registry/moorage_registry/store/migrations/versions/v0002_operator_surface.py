@@ -25,7 +25,7 @@ def upgrade() -> None:
     """Adds columns and the table; events of before are dropped, for they have no names."""
     for column in ("drain_started_at", "drain_completed_at"):
         op.add_column("workers", sa.Column(column, sa.DateTime(timezone=True), nullable=True))
-    op.add_column("instances", sa.Column("generation", sa.BigInteger(), nullable=False, server_default="0"))
+    op.add_column("instances", sa.Column("generation", sa.BigInteger(), nullable=False, server_default="1"))
     op.add_column("instances", sa.Column("evicting", sa.Boolean(), nullable=False, server_default="false"))
     for column in ("generation", "evicting"):
         op.alter_column("instances", column, server_default=None)
