@@ -3,11 +3,23 @@
 import asyncio
 
 import asyncpg
+import grpc
 import pytest
 from fleet_tools import Fleet
 
-from moorage.registry.v1 import model_pb2, model_service_pb2, watch_service_pb2
-from moorage_common.core.errors import ErrorReason, InvalidArgument, OutOfRange, Unavailable
+from moorage.registry.v1 import model_pb2, model_service_pb2, watch_service_pb2, watch_service_pb2_grpc
+from moorage_common.core.errors import (
+    ErrorReason,
+    InvalidArgument,
+    OutOfRange,
+    ResourceExhausted,
+    Unavailable,
+)
+from moorage_common.rpc.status import from_rpc_error
+from moorage_registry.convert.events import encode_change
+from moorage_registry.store.database import Database
+from moorage_registry.store.events import sequence
+from moorage_registry.watch.tail import EventTail
 
 pb = watch_service_pb2
 
@@ -162,3 +174,172 @@ async def test_a_registry_that_goes_away_ends_its_watches_itself(run_registry):
             async for _ in call:
                 pass
         assert caught.value.reason is ErrorReason.SERVER_DRAINING
+
+
+async def test_the_error_of_a_drain_says_from_where_to_go_on(run_registry, present):
+    async with run_registry() as running:
+        await Fleet(running.client).create()
+        newest = await present()
+        call = running.client.watch.Watch(
+            pb.WatchRequest(initial_state=True, kinds=[pb.RESOURCE_KIND_DOWNLOAD])
+        )
+        async for event in call:
+            assert event.operation == pb.WATCH_OPERATION_BOOKMARK
+            break
+        # Nothing of what it chose happens: without the error it would not know that it has come further.
+        await relabel(running.client, "tiny", 1)
+        later = await present()
+        assert later > newest
+        await asyncio.sleep(0.3)
+        running.stop()
+        with pytest.raises(Unavailable) as caught:
+            async for _ in call:
+                pass
+        assert caught.value.metadata == {"resume_after_revision": str(later)}
+
+
+async def test_only_what_was_named_is_shown(fleet, registry, present):
+    for name in ("a", "b", "c"):
+        await fleet.create(name, replicas=2)
+    start = await present()
+    names = ["models/a", "models/b/instances/-"]
+    current = (await until_bookmark(registry.client, names=names))[:-1]
+    shown = sorted(event.model.name or event.instance.name.rpartition("/")[0] for event in current)
+    assert shown == ["models/a", "models/b/instances", "models/b/instances"]
+    await relabel(registry.client, "b", 1)
+    await relabel(registry.client, "a", 1)
+    await fleet.stop("b")
+    seen = await events(registry.client, 3, after_revision=start, names=names)
+    assert [event.WhichOneof("resource") for event in seen] == ["model", "instance", "instance"]
+    assert seen[0].model.name == "models/a"
+
+
+async def test_names_that_nothing_can_have_are_all_said(registry):
+    with pytest.raises(InvalidArgument) as caught:
+        await events(registry.client, 1, names=["models/a", "model/a", "models/a/instances"])
+    assert [violation.field for violation in caught.value.violations] == ["names[1]", "names[2]"]
+
+
+async def test_a_watcher_of_quiet_things_is_told_how_far_it_is(fleet, registry, present):
+    await fleet.create()
+    start = await present()
+    await relabel(registry.client, "tiny", 1)
+    later = await present()
+    [progress] = await events(
+        registry.client,
+        1,
+        after_revision=start,
+        kinds=[pb.RESOURCE_KIND_DOWNLOAD],
+        progress_interval={"seconds": 1},
+    )
+    assert progress.operation == pb.WATCH_OPERATION_BOOKMARK
+    assert progress.revision == later > start
+
+
+async def test_more_watchers_than_the_server_takes_are_told_when_to_come_again(run_registry):
+    # More than gRPC itself would let wait, which it would cancel without a word.
+    asked, taken = 3_500, 100
+    async with (
+        run_registry(max_watchers=taken) as running,
+        grpc.aio.insecure_channel(running.address) as channel,
+    ):
+        await Fleet(running.client).create()
+        stub = watch_service_pb2_grpc.WatchServiceStub(channel)
+        request = pb.WatchRequest(initial_state=True, kinds=[pb.RESOURCE_KIND_DOWNLOAD])
+
+        async def first(call):
+            try:
+                return (await call.read()).operation
+            except grpc.aio.AioRpcError as error:
+                return from_rpc_error(error)
+
+        calls = [stub.Watch(request) for _ in range(asked)]
+        found = await asyncio.gather(*map(first, calls))
+        refused = [each for each in found if isinstance(each, ResourceExhausted)]
+        assert len(refused) == asked - taken, {str(each) for each in found}
+        assert {error.reason for error in refused} == {ErrorReason.SERVER_BUSY}
+        assert all(error.retry_after_s for error in refused)
+        assert set(found) - set(refused) == {pb.WATCH_OPERATION_BOOKMARK}
+        # A place that is free again is given away.
+        for call in calls:
+            call.cancel()
+        async with asyncio.timeout(10):
+            while await first(stub.Watch(request)) != pb.WATCH_OPERATION_BOOKMARK:
+                await asyncio.sleep(0.1)
+
+
+async def test_several_at_once_who_sequence_keep_the_order(database):
+    """The lock of a leader may be lost without its noticing: what keeps the order must not depend on it."""
+    store = Database(database.application, encode_event=encode_change, pool_size=12)
+    writer = await asyncpg.connect(database.owner)
+    await writer.execute(
+        "INSERT INTO watch_state VALUES (1, 0, 0) ON CONFLICT (id) DO UPDATE SET revision = 0, compacted = 0"
+    )
+    done = asyncio.Event()
+
+    async def write(name):
+        connection = await asyncpg.connect(database.owner)
+        for turn in range(100):
+            await connection.execute(
+                "INSERT INTO outbox (kind, name, event) VALUES ('MODEL', $1, $2)", name, b"%d" % turn
+            )
+        await connection.close()
+
+    async def lead():
+        while not done.is_set():
+            async with store.alone() as connection:
+                await sequence(connection, 7)
+
+    leaders = [asyncio.create_task(lead()) for _ in range(4)]
+    await asyncio.gather(*(write(f"models/m{number}") for number in range(5)))
+    async with asyncio.timeout(20):
+        while await writer.fetchval("SELECT count(*) FROM outbox"):
+            await asyncio.sleep(0.01)
+    done.set()
+    await asyncio.gather(*leaders)
+    rows = await writer.fetch("SELECT revision, name, event FROM events ORDER BY revision")
+    assert [row["revision"] for row in rows] == list(range(1, 501))
+    for number in range(5):
+        turns = [int(row["event"]) for row in rows if row["name"] == f"models/m{number}"]
+        assert turns == list(range(100))
+    await writer.close()
+    await store.close()
+
+
+async def test_a_watcher_that_falls_out_of_the_ring_is_sent_away_with_where_to_resume(database):
+    store = Database(database.application, encode_event=encode_change)
+    writer = await asyncpg.connect(database.owner)
+    tail = EventTail(store, database.application, finish=lambda event, _: event, max_events=10)
+    running = asyncio.create_task(tail.run())
+    await tail.wait_ready()
+
+    async def happen(count):
+        first = tail.revision + 1
+        for revision in range(first, first + count):
+            await writer.execute(
+                "INSERT INTO events VALUES ($1, 'MODEL', NULL, 'x', now(), 'models/m')", revision
+            )
+        await writer.execute("UPDATE watch_state SET revision = $1", first + count - 1)
+        tail.heed(first + count - 1)
+        async with asyncio.timeout(10):
+            while tail.revision < first + count - 1:
+                await asyncio.sleep(0.01)
+
+    await happen(5)
+    # One that begins far back reads on from the database, however much that is.
+    await happen(30)
+    slow = tail.follow(0)
+    assert [event.revision for event in (await anext(slow)).events] == list(range(1, 36))
+    await happen(3)
+    assert [event.revision for event in (await anext(slow)).events] == [36, 37, 38]
+    await happen(30)
+    with pytest.raises(Unavailable) as caught:
+        await anext(slow)
+    assert caught.value.reason is ErrorReason.WATCHER_TOO_SLOW
+    assert caught.value.metadata == {"resume_after_revision": "38"}
+    again = tail.follow(38)
+    assert [event.revision for event in (await anext(again)).events] == list(range(39, 69))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await writer.close()
+    await store.close()

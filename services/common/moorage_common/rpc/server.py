@@ -35,6 +35,10 @@ ServicerContext = grpc.aio.ServicerContext[Any, Any]
 
 ServicerT = TypeVar("ServicerT")
 
+_MAX_PENDING = 50_000
+"""Calls that have come in and are not looked at yet."""
+_MAX_PENDING_S = 600
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
@@ -216,6 +220,11 @@ def _options(config: ServerConfig) -> list[tuple[str, int]]:
         ("grpc.http2.max_pings_without_data", 0),
         # Clients of the mesh probe every 20 s; more often than this is abuse.
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        # A burst of calls is answered, if need be by SERVER_BUSY. By default gRPC itself cancels what is over 3,000, or
+        # what waits for longer than 30 seconds.
+        ("grpc.server.max_pending_requests", _MAX_PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING),
+        ("grpc.server_max_unrequested_time_in_server", _MAX_PENDING_S),
         ("grpc.max_connection_age_ms", int(config.max_connection_age_s * 1000)),
         ("grpc.max_connection_age_grace_ms", int(config.max_connection_age_grace_s * 1000)),
     ]
