@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from lab.postgres import postgres, scratch
-
 from moorage_common.core.ids import new_uid
 from moorage_common.core.states import DesiredState
 from moorage_registry.convert.events import encode_change

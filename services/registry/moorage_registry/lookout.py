@@ -1,4 +1,4 @@
-"""Looks at the database once a second, for what no event tells: that time has passed, or that a notification was lost.
+"""Looks at the database again and again, for what no event tells: time has passed, or a notification was lost.
 
 Everything that would otherwise poll hangs on this one look: readiness, the sequencer, the tail of events, and the
 housekeeping of leases and drains.
@@ -15,7 +15,7 @@ from moorage_registry.store.glance import Glance
 
 log = get_logger(__name__)
 
-_INTERVAL_S = 1.0
+_INTERVAL_S = 1.5
 
 
 class Lookout:

@@ -18,6 +18,8 @@ from moorage_registry.store.workers import Measured, Renewal
 _SHARE_OF_TTL = 1 / 6
 """For how much of a lease's life heartbeats are gathered: agents send three in that time."""
 _LONGEST_S = 2.5
+_MEASUREMENTS_S = 10.0
+"""For how long measurements are gathered: a placement can wait for them, a lease cannot."""
 
 
 @dataclass(slots=True)
@@ -25,7 +27,6 @@ class _Beat:
     """The heartbeats of one lease since the last batch."""
 
     received_s: float
-    measured: Measured
     written: "asyncio.Future[datetime]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -41,6 +42,8 @@ class HeartbeatBatch:
         self._ttl = lease_ttl
         self._gather_s = min(lease_ttl.total_seconds() * _SHARE_OF_TTL, _LONGEST_S)
         self._waiting: dict[tuple[str, str], _Beat] = {}
+        self._measured: dict[str, Measured] = {}
+        self._measured_since: float | None = None
         self._asked = asyncio.Event()
 
     async def take(self, worker_id: str, lease_id: str, measured: Measured) -> datetime:
@@ -51,11 +54,12 @@ class HeartbeatBatch:
             Unavailable: The database is away.
         """
         now = self._clock.monotonic()
-        beat = self._waiting.get((worker_id, lease_id))
-        if beat is None:
-            beat = self._waiting[worker_id, lease_id] = _Beat(now, measured)
-        else:
-            beat.received_s, beat.measured = now, beat.measured.with_newer(measured)
+        beat = self._waiting.setdefault((worker_id, lease_id), _Beat(now))
+        beat.received_s = now
+        if not measured.empty:
+            known = self._measured.get(worker_id, Measured())
+            self._measured[worker_id] = known.with_newer(measured)
+            self._measured_since = self._measured_since or now
         self._asked.set()
         return await asyncio.shield(beat.written)
 
@@ -67,7 +71,8 @@ class HeartbeatBatch:
             self._asked.clear()
             waiting, self._waiting = self._waiting, {}
             try:
-                expiry = await self._write(waiting)
+                expiry = await self._renew(waiting)
+                await self._measure()
             except MoorageError as error:
                 _fail(waiting.values(), error)
                 continue
@@ -77,22 +82,22 @@ class HeartbeatBatch:
                 else:
                     _fail([beat], workers.stale_lease(worker_id))
 
-    async def _write(self, beats: Mapping[tuple[str, str], _Beat]) -> dict[str, datetime]:
+    async def _renew(self, beats: Mapping[tuple[str, str], _Beat]) -> dict[str, datetime]:
         now = self._clock.monotonic()
         renewals = [
             Renewal(worker_id, lease_id, timedelta(seconds=now - beat.received_s))
             for (worker_id, lease_id), beat in beats.items()
         ]
         async with self._database.alone() as connection:
-            expiry = await workers.renew(connection, renewals, self._ttl)
-        measured = {
-            worker_id: beat.measured
-            for (worker_id, _), beat in beats.items()
-            if worker_id in expiry and not beat.measured.empty
-        }
-        if measured:
-            await self._database.transact(lambda tx: workers.measure(tx, measured))
-        return expiry
+            return await workers.renew(connection, renewals, self._ttl)
+
+    async def _measure(self) -> None:
+        """Writes the measurements once they have waited for long enough. Those of a broken stream are sent again."""
+        since = self._measured_since
+        if since is None or self._clock.monotonic() - since < _MEASUREMENTS_S:
+            return
+        measured, self._measured, self._measured_since = self._measured, {}, None
+        await self._database.transact(lambda tx: workers.measure(tx, measured))
 
 
 def _fail(beats: Iterable[_Beat], error: MoorageError) -> None:

@@ -38,9 +38,14 @@ async def read_views(connection: AsyncConnection, workers: Sequence[Worker]) -> 
 async def note(tx: Transaction, operation: Operation, workers: Sequence[Worker]) -> list[WorkerView]:
     """Puts changes of workers on record, with their pools as they are now."""
     views = await read_views(tx.connection, workers)
+    record(tx, operation, views)
+    return views
+
+
+def record(tx: Transaction, operation: Operation, views: Iterable[WorkerView]) -> None:
+    """Puts changes of workers on record."""
     for view in views:
         tx.record(Change(operation=operation, resource=view))
-    return views
 
 
 @dataclass(slots=True)
@@ -99,7 +104,14 @@ class Ledger:
         await save_pools(tx, [self.pools[key] for key in sorted(self._touched)])
         ids = {worker_id for worker_id, _ in self._touched}
         saved = await WORKERS.save(tx, [self.workers[worker_id] for worker_id in sorted(ids)])
-        await note(tx, Operation.UPDATED, saved)
+        record(tx, Operation.UPDATED, self.views(saved))
+
+    def views(self, workers: Iterable[Worker]) -> list[WorkerView]:
+        """Adds the locked pools, as they now are, to workers."""
+        by_worker: dict[str, list[Pool]] = defaultdict(list)
+        for pool in self.pools.values():
+            by_worker[pool.worker_id].append(pool)
+        return [WorkerView(worker, _present(by_worker[worker.id])) for worker in workers]
 
     def _shortage(self, claim: Claim) -> Shortage | None:
         pool = self.pools.get((claim.worker_id, claim.pool))

@@ -178,19 +178,20 @@ async def check_lease(tx: Transaction, worker_id: str, lease_id: str) -> None:
 async def measure(tx: Transaction, measured: Mapping[str, Measured]) -> None:
     """Notes what agents measured, by worker, if it says anything new. A worker that is gone is passed over."""
     locked = await ledger.Ledger.lock(tx, measured)
-    pools = [
-        replace(pool, foreign=foreign)
-        for pool in locked.pools.values()
+    pools = {
+        key: replace(pool, foreign=foreign)
+        for key, pool in locked.pools.items()
         if (foreign := measured[pool.worker_id].foreign.get(pool.pool, pool.foreign)) != pool.foreign
-    ]
-    touched = {pool.worker_id for pool in pools}
+    }
+    touched = {worker_id for worker_id, _ in pools}
     changed = [
         now
         for worker in locked.workers.values()
         if (now := _with_storage(worker, measured[worker.id].storage)) != worker or worker.id in touched
     ]
-    await ledger.save_pools(tx, pools)
-    await ledger.note(tx, Operation.UPDATED, await WORKERS.save(tx, changed))
+    await ledger.save_pools(tx, list(pools.values()))
+    locked.pools |= pools
+    ledger.record(tx, Operation.UPDATED, locked.views(await WORKERS.save(tx, changed)))
 
 
 def _with_storage(worker: Worker, storage: Json | None) -> Worker:

@@ -15,7 +15,7 @@ log = get_logger(__name__)
 
 _LEADER_LOCK = 0x6D6F6F73
 _BATCH = 1000
-_PING_S = 10.0
+_PING_S = 20.0
 """How long a session whose end nobody noticed can go on, in seconds."""
 _ELECTION_S = 30.0
 """Likewise, of one that waits for the lock."""

@@ -18,7 +18,7 @@ from moorage_registry.store.session import open_session
 from moorage_registry.watch.ring import Event, Ring
 
 _BATCH = 1000
-_PING_S = 10.0
+_PING_S = 20.0
 """How long a session whose end nobody noticed can go on, in seconds."""
 
 Finish = Callable[[bytes, int], bytes]
@@ -125,10 +125,14 @@ class EventTail:
             if self._revision < 0:
                 self._revision = (await events.bounds(connection)).revision
                 self._wake()
-            while found := await events.after(connection, self._revision, _BATCH):
-                self._ring.extend(self._finished(found))
-                self._revision = found[-1].revision
-                self._wake()
+            more = True
+            while more:
+                found = await events.after(connection, self._revision, _BATCH)
+                more = len(found) == _BATCH
+                if found:
+                    self._ring.extend(self._finished(found))
+                    self._revision = found[-1].revision
+                    self._wake()
 
     def _wake(self) -> None:
         grown, self._grown = self._grown, asyncio.Event()
