@@ -64,5 +64,6 @@ def restarted(instance: Instance, *, now: datetime) -> Move:
     move = apply(instance, InstanceEvent.RESTART, now=now)
     if instance.state not in HOLDS_CLAIM:
         return move
-    fresh = {"generation": instance.generation + 1, "endpoint": "", "error": None, "restart_count": 0}
-    return Move(before=instance, after=replace(move.after, **fresh))
+    generation = instance.generation + 1
+    after = replace(move.after, generation=generation, endpoint="", error=None, restart_count=0)
+    return Move(before=instance, after=after)
