@@ -95,7 +95,7 @@ async def test_an_idle_agent_is_small(mesh: PlayedMesh, start_agent: StartAgent)
     await agent.engines()
     rss = psutil.Process(agent.process.pid).memory_info().rss
     print(f"an idle agent takes {rss / MIB:.0f} MiB")
-    assert rss < 100 * MIB
+    assert rss < 85 * MIB
 
 
 async def test_a_killed_engine_is_started_again(mesh: PlayedMesh, start_agent: StartAgent, ask: Ask) -> None:
