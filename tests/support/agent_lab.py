@@ -49,7 +49,7 @@ class PlainFiles:
             raise FailedPrecondition("not here", reason=ErrorReason.ARTIFACT_NOT_READY) from None
 
 
-def assignment(**changes: Any) -> InstanceAssignment:
+def assignment(generation: int = 1, **changes: Any) -> InstanceAssignment:
     """An instance that serves the tiny model."""
     values: dict[str, Any] = {
         "kind": EngineKind.LLAMA_CPP,
@@ -60,7 +60,10 @@ def assignment(**changes: Any) -> InstanceAssignment:
         "threads": 1,
     }
     return InstanceAssignment(
-        uid="uid-1", instance="models/tiny/instances/a", spec=EngineSpec(**{**values, **changes})
+        uid="uid-1",
+        instance="models/tiny/instances/a",
+        generation=generation,
+        spec=EngineSpec(**{**values, **changes}),
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,9 +26,16 @@ from moorage_common.rpc.server import RpcServer, ServerConfig
 from moorage_common.runtime.telemetry import Telemetry
 
 T = TypeVar("T")
+StartAgent = Callable[..., "AgentProcess"]
 
 TELEMETRY = Telemetry(service="test")
 WORKER = "node-a"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 async def eventually(

@@ -234,6 +234,10 @@ class Fleet:
         request = model_service_pb2.StopModelRequest(name=f"models/{model_id}")
         return (await self.client.models.StopModel(request)).model
 
+    async def restart(self, instance, **fields):
+        request = instance_service_pb2.RestartInstanceRequest(name=instance.name, **fields)
+        return (await self.client.instances.RestartInstance(request)).instance
+
     async def delete(self, model_id="tiny"):
         request = model_service_pb2.DeleteModelRequest(name=f"models/{model_id}")
         return await self.client.models.DeleteModel(request)

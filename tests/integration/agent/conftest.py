@@ -6,6 +6,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 from agent_lab import EngineLab, PlainFiles, end_engines
+from agent_mesh import AgentProcess, BlobServer, PlayedMesh, free_port, serve_blobs
+from fleet_tools import Fleet
 
 from moorage_agent.engines.xllamacpp import XllamacppEngine
 from moorage_cli.quickstart.tiny_model import TinyModel, write_tiny_model
@@ -37,6 +39,40 @@ async def lab(tmp_path: Path, tiny_model: Path, http: aiohttp.ClientSession) -> 
             yield lab
     finally:
         end_engines(root)
+
+
+@pytest.fixture
+async def blobs(tiny_model: Path) -> AsyncIterator[BlobServer]:
+    async with serve_blobs(tiny_model.read_bytes()) as server:
+        yield server
+
+
+@pytest.fixture
+def mesh(registry, blobs: BlobServer) -> PlayedMesh:
+    return PlayedMesh(Fleet(registry.client), blobs)
+
+
+@pytest.fixture
+def start_agent(registry, tmp_path: Path):
+    """Starts agents on the test's data directory; none outlives the test, nor do their engines."""
+    data_dir = tmp_path / "agent"
+    started: list[AgentProcess] = []
+
+    def start(*arguments: str, **changes) -> AgentProcess:
+        values = {
+            "registry": registry.address,
+            "data_dir": data_dir,
+            "port": free_port(),
+            "logs": tmp_path,
+            **changes,
+        }
+        started.append(AgentProcess.start(arguments=arguments, **values))
+        return started[-1]
+
+    yield start
+    for agent in started:
+        agent.kill()
+    end_engines(tmp_path)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Real llama.cpp processes under the engine manager."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -102,6 +103,19 @@ async def test_failures_are_forgotten_with_another_spec(lab: EngineLab) -> None:
     assert (status.restart_count, status.failures, status.error) == (0, 0, None)
 
 
+async def test_failures_are_forgotten_in_another_generation(lab: EngineLab) -> None:
+    lab.files.files, files = {}, lab.files.files
+    manager = lab.manager()
+    for failures in (1, 2):
+        manager.start(assignment())
+        await lab.until(manager, lambda status: status.failures == failures)  # noqa: B023
+    lab.files.files = files
+    manager.start(assignment(generation=2))
+    status = await lab.until_running(manager)
+    assert (status.generation, status.restart_count, status.failures) == (2, 0, 0)
+    assert status.error is None
+
+
 async def test_a_hung_engine_is_found_out_and_ended(lab: EngineLab) -> None:
     manager = lab.manager()
     manager.start(assignment())
@@ -164,7 +178,7 @@ async def test_stopping_while_it_loads(lab: EngineLab) -> None:
 
 async def test_the_next_manager_adopts_what_runs(lab: EngineLab, ask: Ask) -> None:
     first = lab.manager()
-    first.start(assignment())
+    first.start(assignment(generation=3))
     before = await lab.until_running(first)
     await lab.tasks.close()
     lab.seen.clear()
@@ -174,6 +188,7 @@ async def test_the_next_manager_adopts_what_runs(lab: EngineLab, ask: Ask) -> No
     # Until it is heard, nobody says that it loads: it may have answered all the while.
     assert set(lab.seen) == {EnginePhase.CHECKING, EnginePhase.RUNNING}
     assert (after.pid, after.endpoint, after.spec) == (before.pid, before.endpoint, before.spec)
+    assert after.generation == 3
     assert await ask(after.endpoint)
     second.stop("uid-1")
     await lab.until_none(second)
@@ -194,6 +209,21 @@ async def test_an_engine_whose_start_was_not_written_down_is_adopted(lab: Engine
     second = lab.manager()
     await second.adopt()
     assert (await lab.until_running(second)).pid == before.pid
+
+
+async def test_an_engine_of_an_agent_that_knew_no_generations_is_of_the_first(lab: EngineLab) -> None:
+    first = lab.manager()
+    first.start(assignment(generation=3))
+    before = await lab.until_running(first)
+    await lab.tasks.close()
+    path = lab.root / "uid-1" / "engine.json"
+    record = json.loads(path.read_text())
+    del record["generation"]
+    path.write_text(json.dumps(record))
+    second = lab.manager()
+    await second.adopt()
+    after = await lab.until_running(second)
+    assert (after.pid, after.generation) == (before.pid, 0)
 
 
 async def test_an_engine_that_ended_unseen_has_failed(lab: EngineLab) -> None:

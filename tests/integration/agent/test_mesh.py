@@ -4,14 +4,13 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from agent_lab import end_engines
-from agent_mesh import TELEMETRY, WORKER, AgentProcess, BlobServer, PlayedMesh, eventually, serve_blobs
+from agent_mesh import TELEMETRY, WORKER, BlobServer, PlayedMesh, StartAgent, eventually, free_port
 from fleet_tools import Fleet
 
 from moorage.agent.v1 import agent_service_pb2 as agent_pb
@@ -24,49 +23,6 @@ from moorage_common.rpc.status import from_status
 
 Ask = Callable[[str], Awaitable[str]]
 MIB = 2**20
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-async def blobs(tiny_model: Path) -> AsyncIterator[BlobServer]:
-    async with serve_blobs(tiny_model.read_bytes()) as server:
-        yield server
-
-
-@pytest.fixture
-def mesh(registry, blobs: BlobServer) -> PlayedMesh:
-    return PlayedMesh(Fleet(registry.client), blobs)
-
-
-StartAgent = Callable[..., AgentProcess]
-
-
-@pytest.fixture
-def start_agent(registry, tmp_path: Path):
-    """Starts agents on the test's data directory; none outlives the test, nor do their engines."""
-    data_dir = tmp_path / "agent"
-    started: list[AgentProcess] = []
-
-    def start(*arguments: str, **changes) -> AgentProcess:
-        values = {
-            "registry": registry.address,
-            "data_dir": data_dir,
-            "port": free_port(),
-            "logs": tmp_path,
-            **changes,
-        }
-        started.append(AgentProcess.start(arguments=arguments, **values))
-        return started[-1]
-
-    yield start
-    for agent in started:
-        agent.kill()
-    end_engines(tmp_path)
 
 
 async def test_a_model_is_fetched_started_asked_and_stopped(
@@ -139,7 +95,7 @@ async def test_an_idle_agent_is_small(mesh: PlayedMesh, start_agent: StartAgent)
     await agent.engines()
     rss = psutil.Process(agent.process.pid).memory_info().rss
     print(f"an idle agent takes {rss / MIB:.0f} MiB")
-    assert rss < 100 * MIB
+    assert rss < 85 * MIB
 
 
 async def test_a_killed_engine_is_started_again(mesh: PlayedMesh, start_agent: StartAgent, ask: Ask) -> None:

@@ -58,6 +58,7 @@ class Chaos:
             self.create, self.create, self.scale, self.fleet.start, self.fleet.start, self.fleet.stop,
             self.fleet.delete, self.resolve, self.resolve, self.nominate, self.nominate, self.nominate,
             self.copies, self.copies, self.copies, self.bind, self.bind, self.bind, self.bind, self.report,
+            self.restart,
         ]  # fmt: skip
         for _ in range(steps):
             try:
@@ -102,7 +103,13 @@ class Chaos:
             instance_pb2.INSTANCE_STATE_STOPPED,
         ]  # fmt: skip
         for instance in await self.fleet.instances(model):
-            await self.random.choice(self.agents).report(instance, self.random.choice(states))
+            generation = max(0, instance.generation - self.random.randint(0, 1))
+            agent, state = self.random.choice(self.agents), self.random.choice(states)
+            await agent.report(instance, state, generation=generation)
+
+    async def restart(self, model):
+        for instance in await self.fleet.instances(model):
+            await self.fleet.restart(instance)
 
     async def copies(self, _):
         await self.random.choice(self.agents).report_copy(

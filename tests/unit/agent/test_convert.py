@@ -94,6 +94,14 @@ def test_what_cannot_be_understood_is_refused_whole(changes) -> None:
         convert.desired_state(state(instance(), instance(**changes)))
 
 
+@pytest.mark.parametrize(
+    "action", [worker_service_pb2.INSTANCE_ACTION_RUN, worker_service_pb2.INSTANCE_ACTION_STOP]
+)
+def test_an_assignment_is_of_a_generation(action) -> None:
+    [assignment] = convert.desired_state(state(instance(action=action, generation=7))).instances
+    assert assignment.generation == 7
+
+
 def test_copies() -> None:
     file = artifact_pb2.ArtifactFile(path="a/b", size_bytes=7, sha256="f" * 64)
     wanted = worker_service_pb2.CopyAssignment(artifact="artifacts/art", files=[file], read_from=["h:1"])
@@ -110,11 +118,13 @@ def test_copies() -> None:
 def test_reports() -> None:
     fault = Fault.of(DataLoss("wrong bytes"))
     request = convert.instance_report(
-        InstanceReport(uid="u", instance="models/m/instances/a", state=InstanceState.ERROR, error=fault),
+        InstanceReport(
+            uid="u", instance="models/m/instances/a", generation=7, state=InstanceState.ERROR, error=fault
+        ),
         worker="workers/w",
         lease_id="l",
     )
-    assert request.state == instance_pb2.INSTANCE_STATE_ERROR
+    assert (request.state, request.generation) == (instance_pb2.INSTANCE_STATE_ERROR, 7)
     assert from_status(request.error).message == "wrong bytes"
     request = convert.copy_report(
         CopyReport(artifact="art", state=CopyState.FETCHING, done_bytes=5), worker_id="w", lease_id="l"
@@ -132,7 +142,9 @@ def test_measurements_that_did_not_change_are_absent() -> None:
 @pytest.mark.parametrize("phase", list(EnginePhase))
 def test_every_phase_can_be_shown(phase: EnginePhase) -> None:
     spec = EngineSpec(kind=EngineKind.LLAMA_CPP, alias="m", artifact="a", entry_point="m", context_length=1)
-    status = EngineStatus(uid="u", instance="models/m/instances/a", spec=spec, phase=phase, started_at=1.5)
+    status = EngineStatus(
+        uid="u", instance="models/m/instances/a", generation=1, spec=spec, phase=phase, started_at=1.5
+    )
     [engine] = convert.engines([status], {EngineKind.LLAMA_CPP: "1.0"})
     assert engine.state != agent_service_pb2.ENGINE_STATE_UNSPECIFIED
     assert (engine.version, engine.start_time.ToMilliseconds()) == ("1.0", 1500)

@@ -10,7 +10,9 @@ from moorage_agent.core.outbox import Outbox, Report
 from moorage_agent.core.reports import CopyReport, InstanceReport
 from moorage_common.core.states import CopyState, InstanceState
 
-STARTING = InstanceReport(uid="u", instance="models/m/instances/i", state=InstanceState.STARTING)
+STARTING = InstanceReport(
+    uid="u", instance="models/m/instances/i", generation=1, state=InstanceState.STARTING
+)
 RUNNING = replace(STARTING, state=InstanceState.RUNNING, endpoint="http://h:1/v1")
 STOPPED = replace(STARTING, state=InstanceState.STOPPED)
 
@@ -30,6 +32,15 @@ def test_a_report_is_sent_until_it_is_taken() -> None:
     assert outbox.due(now=1) == [STARTING]
     outbox.taken(STARTING, now=1)
     assert outbox.due(now=2) == []
+
+
+def test_the_same_of_another_generation_is_news() -> None:
+    outbox = Outbox()
+    outbox.put([STOPPED])
+    assert outbox.due(now=0) == [STOPPED]
+    outbox.put([replace(STOPPED, generation=2)])
+    outbox.taken(STOPPED, now=0)
+    assert outbox.due(now=0) == [replace(STOPPED, generation=2)]
 
 
 def test_the_latest_wins() -> None:

@@ -41,12 +41,17 @@ def spec(**changes: Any) -> EngineSpec:
     return EngineSpec(**{**values, **changes})
 
 
-def wanted(uid: str = "u", what: EngineSpec | None = None) -> InstanceAssignment:
-    return InstanceAssignment(uid=uid, instance=f"models/m/instances/{uid}", spec=what)
+def wanted(uid: str = "u", what: EngineSpec | None = None, generation: int = 1) -> InstanceAssignment:
+    return InstanceAssignment(uid=uid, instance=f"models/m/instances/{uid}", generation=generation, spec=what)
 
 
 def engine(phase: EnginePhase, uid: str = "u", **changes: Any) -> EngineStatus:
-    values: dict[str, Any] = {"instance": f"models/m/instances/{uid}", "spec": spec(), "retry_at": NOW - 1}
+    values: dict[str, Any] = {
+        "instance": f"models/m/instances/{uid}",
+        "generation": 1,
+        "spec": spec(),
+        "retry_at": NOW - 1,
+    }
     return EngineStatus(uid=uid, phase=phase, **{**values, **changes})
 
 
@@ -75,11 +80,26 @@ def test_the_engine_table_is_complete() -> None:
     assert set(ENGINE_TABLE) == set(product(Wanted, EnginePhase))
 
 
+ANOTHER_SPEC = wanted(what=spec(context_length=1024))
+NEXT_GENERATION = wanted(what=spec(), generation=2)
+
+
 @pytest.mark.parametrize("phase", list(EnginePhase))
-@pytest.mark.parametrize("wish", list(Wanted))
-def test_every_row_of_the_engine_table(wish: Wanted, phase: EnginePhase) -> None:
-    what = {Wanted.SAME: spec(), Wanted.OTHER: spec(context_length=1024), Wanted.NONE: None}[wish]
-    assignment = wanted(what=what)
+@pytest.mark.parametrize(
+    ("wish", "assignment"),
+    [
+        (Wanted.SAME, wanted(what=spec())),
+        (Wanted.OTHER, ANOTHER_SPEC),
+        (Wanted.OTHER, NEXT_GENERATION),
+        # What the registry says counts, also if its database was brought back from before.
+        (Wanted.OTHER, wanted(what=spec(), generation=0)),
+        (Wanted.NONE, wanted()),
+        (Wanted.NONE, wanted(generation=2)),
+    ],
+)
+def test_every_row_of_the_engine_table(
+    wish: Wanted, assignment: InstanceAssignment, phase: EnginePhase
+) -> None:
     expected: dict[EngineDecision, tuple[Action, ...]] = {
         EngineDecision.KEEP: (),
         EngineDecision.STOP: (StopEngine(uid="u"),),
@@ -115,6 +135,13 @@ def test_a_failed_engine_waits_for_its_time() -> None:
     assert result.actions == ()
     assert result.wake_at == NOW + 5
     assert reconcile(desired, actual, now=NOW + 5).actions
+
+
+@pytest.mark.parametrize("assignment", [ANOTHER_SPEC, NEXT_GENERATION])
+def test_a_failed_engine_makes_no_other_wait(assignment: InstanceAssignment) -> None:
+    failed = engine(EnginePhase.BACKING_OFF, retry_at=NOW + 60)
+    actions = plan(DesiredState(instances=(assignment,)), engines=[failed], copies=[READY])
+    assert actions == (StartEngine(assignment=assignment),)
 
 
 def test_what_waits_and_is_not_wanted_wakes_nobody() -> None:
@@ -165,6 +192,7 @@ def test_only_what_nothing_wants_may_be_evicted() -> None:
 
 
 SPECS = st.sampled_from([spec(), spec(context_length=1024), spec(artifact="other")])
+GENERATIONS = st.sampled_from([1, 2])
 UIDS = st.sampled_from(["u1", "u2", "u3"])
 TIMES = st.sampled_from([NOW - 1, NOW, NOW + 1])
 COPIES = st.builds(
@@ -174,13 +202,17 @@ COPIES = st.builds(
 )
 DESIRED = st.builds(
     DesiredState,
-    instances=st.lists(st.builds(wanted, UIDS, st.none() | SPECS), unique_by=lambda a: a.uid).map(tuple),
+    instances=st.lists(
+        st.builds(wanted, UIDS, st.none() | SPECS, GENERATIONS), unique_by=lambda a: a.uid
+    ).map(tuple),
     copies=st.lists(COPIES, unique_by=lambda c: c.artifact).map(tuple),
 )
 ACTUAL = st.builds(
     Actual,
     engines=st.lists(
-        st.builds(engine, st.sampled_from(EnginePhase), UIDS, spec=SPECS, retry_at=TIMES),
+        st.builds(
+            engine, st.sampled_from(EnginePhase), UIDS, spec=SPECS, generation=GENERATIONS, retry_at=TIMES
+        ),
         unique_by=lambda e: e.uid,
     ).map(tuple),
     copies=st.lists(
@@ -222,7 +254,7 @@ def carry_out(actions: tuple[Action, ...], actual: Actual) -> Actual:
         match action:
             case StartEngine(assignment=a):
                 assert a.spec is not None
-                engines[a.uid] = engine(EnginePhase.RUNNING, a.uid, spec=a.spec)
+                engines[a.uid] = engine(EnginePhase.RUNNING, a.uid, spec=a.spec, generation=a.generation)
             case StopEngine(uid=uid) | ForgetEngine(uid=uid):
                 del engines[uid]
             case FetchCopy(assignment=c):
@@ -241,5 +273,7 @@ def test_it_settles(desired: DesiredState, actual: Actual) -> None:
         actions = reconcile(desired, actual, now=NOW + 10).actions
         actual = carry_out(actions, actual)
     assert reconcile(desired, actual, now=NOW + 10).actions == ()
-    runs = {a.uid for a in desired.instances if a.spec is not None}
-    assert {status.uid for status in actual.engines} <= runs
+    generations = {a.uid: a.generation for a in desired.instances if a.spec is not None}
+    assert {status.uid for status in actual.engines} <= generations.keys()
+    with_process = [status for status in actual.engines if status.phase is not EnginePhase.BACKING_OFF]
+    assert all(status.generation == generations[status.uid] for status in with_process)

@@ -21,8 +21,17 @@ from moorage_common.core.states import CopyState, EngineKind, InstanceState
 SPEC = EngineSpec(
     kind=EngineKind.LLAMA_CPP, alias="m", artifact="art", entry_point="m.gguf", context_length=512
 )
-RUN = DesiredState(instances=(InstanceAssignment(uid="u", instance="models/m/instances/i", spec=SPEC),))
-STOP = DesiredState(instances=(InstanceAssignment(uid="u", instance="models/m/instances/i", spec=None),))
+
+
+def desired(spec: EngineSpec | None, generation: int = 1) -> DesiredState:
+    assignment = InstanceAssignment(
+        uid="u", instance="models/m/instances/i", generation=generation, spec=spec
+    )
+    return DesiredState(instances=(assignment,))
+
+
+RUN = desired(SPEC)
+STOP = desired(None)
 ASSIGNMENT = CopyAssignment(artifact="art", files=(FileEntry(path="m.gguf", size_bytes=10),))
 READY = CopyStatus(assignment=ASSIGNMENT, state=CopyState.READY, done_bytes=10)
 FAULT = Fault.of(Unavailable("it exited", reason=ErrorReason.ENGINE_EXITED))
@@ -32,6 +41,7 @@ def engine(phase: EnginePhase) -> EngineStatus:
     return EngineStatus(
         uid="u",
         instance="models/m/instances/i",
+        generation=1,
         spec=SPEC,
         phase=phase,
         endpoint="http://h:1/v1" if phase is EnginePhase.RUNNING else "",
@@ -40,8 +50,8 @@ def engine(phase: EnginePhase) -> EngineStatus:
     )
 
 
-def states(desired: DesiredState | None, actual: Actual) -> list[InstanceState]:
-    return [report.state for report in instance_reports(desired, actual)]
+def states(wanted: DesiredState | None, actual: Actual) -> list[InstanceState]:
+    return [report.state for report in instance_reports(wanted, actual)]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +72,27 @@ def test_an_instance_that_should_run(phase: EnginePhase, expected: list[Instance
 def test_an_instance_that_should_stop_is_stopped_when_its_engine_is_gone(phase: EnginePhase) -> None:
     assert states(STOP, Actual(engines=(engine(phase),))) == []
     assert states(STOP, Actual()) == [InstanceState.STOPPED]
+
+
+@pytest.mark.parametrize("phase", list(EnginePhase))
+def test_of_an_engine_of_another_generation_nothing_is_said(phase: EnginePhase) -> None:
+    [report] = instance_reports(desired(SPEC, 2), Actual(engines=(engine(phase),), copies=(READY,)))
+    assert (report.generation, report.state) == (2, InstanceState.STARTING)
+    assert (report.endpoint, report.error, report.restart_count) == ("", None, 0)
+
+
+def test_a_failed_engine_of_another_generation_does_not_hide_that_the_artifact_is_missing() -> None:
+    [report] = instance_reports(desired(SPEC, 2), Actual(engines=(engine(EnginePhase.BACKING_OFF),)))
+    assert (report.generation, report.state) == (2, InstanceState.ERROR)
+    assert report.error is not None
+    assert report.error.reason is ErrorReason.ARTIFACT_NOT_READY
+
+
+@pytest.mark.parametrize("phase", list(EnginePhase))
+def test_a_stop_is_told_once_the_last_engine_of_whatever_generation_is_gone(phase: EnginePhase) -> None:
+    assert states(desired(None, 2), Actual(engines=(engine(phase),))) == []
+    [report] = instance_reports(desired(None, 2), Actual())
+    assert (report.generation, report.state) == (2, InstanceState.STOPPED)
 
 
 def test_only_errors_carry_the_error_and_only_running_the_endpoint() -> None:
@@ -89,8 +120,8 @@ def test_nobody_is_told_of_what_was_not_asked_for() -> None:
 
 
 def test_copies() -> None:
-    desired = DesiredState(copies=(ASSIGNMENT, CopyAssignment(artifact="new", files=())))
-    ready, absent = copy_reports(desired, Actual(copies=(READY,)))
+    wanted = DesiredState(copies=(ASSIGNMENT, CopyAssignment(artifact="new", files=())))
+    ready, absent = copy_reports(wanted, Actual(copies=(READY,)))
     assert (ready.artifact, ready.state, ready.done_bytes) == ("art", CopyState.READY, 10)
     assert (absent.artifact, absent.state) == ("new", CopyState.ABSENT)
 

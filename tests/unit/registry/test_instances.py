@@ -7,7 +7,7 @@ import pytest
 
 from moorage_common.core.errors import ErrorReason, FailedPrecondition
 from moorage_common.core.states import InstanceState as S
-from moorage_registry.core.instances import apply
+from moorage_registry.core.instances import apply, restarted
 from moorage_registry.core.records import Instance
 from moorage_registry.core.transitions import HOLDS_CLAIM, NOMINATED, TRANSITIONS
 from moorage_registry.core.transitions import InstanceEvent as E
@@ -82,6 +82,27 @@ def test_a_retiring_instance_is_removed_once_it_has_stopped():
     assert apply(leaving, E.REPORT_STOPPED, now=LATER).removes
     assert not apply(leaving, E.STOP, now=LATER).removes
     assert not apply(instance(S.STOPPING), E.REPORT_STOPPED, now=LATER).removes
+
+
+@pytest.mark.parametrize("state", sorted(HOLDS_CLAIM - {S.STOPPING}))
+def test_a_restart_begins_a_generation_in_the_same_place(state):
+    before = instance(state, generation=4)
+    move = restarted(before, now=LATER)
+    assert not move.frees_claims
+    assert move.after.generation == 5
+    assert (move.after.worker_id, move.after.placement) == (before.worker_id, before.placement)
+    assert (move.after.endpoint, move.after.error, move.after.restart_count) == ("", None, 0)
+
+
+@pytest.mark.parametrize("state", sorted(NOMINATED))
+def test_what_has_no_engine_yet_is_not_changed_by_a_restart(state):
+    waiting = instance(state, generation=4)
+    assert restarted(waiting, now=LATER).after == waiting
+
+
+def test_what_waits_for_a_place_is_not_changed_by_a_restart():
+    waiting = replace(instance(S.PENDING, generation=4), restart_count=0)
+    assert restarted(waiting, now=LATER).after == waiting
 
 
 def test_what_is_not_in_the_table_does_not_happen():

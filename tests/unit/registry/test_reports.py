@@ -78,5 +78,31 @@ def test_a_late_stop_on_another_worker_frees_nothing_here(state):
     assert apply_report(bound, report(E.REPORT_STOPPED, worker_id="other"), now=NOW).after == bound
 
 
+@pytest.mark.parametrize("worker", ["w", "other"])
+@pytest.mark.parametrize("event", sorted(EVENT_OF_STATE.values()))
+@pytest.mark.parametrize("state", list(S))
+def test_what_an_earlier_generation_did_changes_nothing(state, event, worker):
+    now = instance(state, generation=2)
+    late = report(event, generation=1, worker_id=worker, endpoint="http://old/v1", error=EXITED)
+    assert apply_report(now, late, now=NOW).after == now
+
+
+@pytest.mark.parametrize("event", sorted(EVENT_OF_STATE.values()))
+def test_a_generation_that_nobody_made_is_refused(event):
+    with pytest.raises(FailedPrecondition) as caught:
+        apply_report(instance(S.STARTING, generation=2), report(event, generation=3), now=NOW)
+    assert caught.value.reason is ErrorReason.TRANSITION_NOT_ALLOWED
+    assert (caught.value.metadata["generation"], caught.value.metadata["reported_generation"]) == ("2", "3")
+
+
+@pytest.mark.parametrize("generation", [0, 2])
+@pytest.mark.parametrize(("event", "becomes"), [(E.REPORT_RUNNING, S.RUNNING), (E.REPORT_STOPPED, S.PENDING)])
+def test_the_present_generation_is_believed_and_so_is_an_agent_that_knows_of_none(event, becomes, generation):
+    after = apply_report(
+        instance(S.STARTING, generation=2), report(event, generation=generation), now=NOW
+    ).after
+    assert after.state is becomes
+
+
 def test_an_agent_reports_exactly_the_states_that_it_decides():
     assert set(EVENT_OF_STATE) == {S.STARTING, S.RUNNING, S.ERROR, S.STOPPED}

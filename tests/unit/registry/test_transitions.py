@@ -58,6 +58,20 @@ def test_an_engine_that_holds_no_claim_is_not_believed(state, event):
     assert caught.value.metadata == {"state": state.value, "event": event.value}
 
 
+@pytest.mark.parametrize("state", sorted(set(S) - {S.STOPPING, S.STOPPED}))
+def test_a_restart_leads_back_to_starting_where_an_engine_is_in_reach_and_nowhere_else(state):
+    in_reach = state in {S.STARTING, S.RUNNING, S.ERROR}
+    assert next_state(state, E.RESTART) is (S.STARTING if in_reach else state)
+
+
+@pytest.mark.parametrize("state", [S.STOPPING, S.STOPPED])
+def test_what_stops_is_not_restarted_and_it_is_said_what_to_do(state):
+    with pytest.raises(FailedPrecondition) as caught:
+        next_state(state, E.RESTART)
+    assert caught.value.reason is ErrorReason.TRANSITION_NOT_ALLOWED
+    assert "Start its model" in caught.value.remedy
+
+
 @pytest.mark.parametrize("event", [E.START, E.STOP, E.REPORT_STOPPED])
 @pytest.mark.parametrize("state", list(S))
 def test_start_stop_and_confirmed_stops_are_always_possible_and_idempotent(state, event):

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from moorage.registry.v1.model_pb2 import Model
@@ -9,6 +12,19 @@ from moorage_common.rpc.validation import validate, violations_of
 
 def test_a_valid_message_passes() -> None:
     validate(WatchRequest(initial_state=True))
+
+
+def test_what_has_no_fields_is_valid_and_needs_no_rules() -> None:
+    """The rules' library is the largest part of an idle agent that it can do without."""
+    code = (
+        "import sys, moorage_common.rpc.server\n"
+        "from moorage.agent.v1 import agent_service_pb2 as pb\n"
+        "from moorage_common.rpc.validation import violations_of\n"
+        "assert violations_of(pb.ListEnginesRequest()) == []\n"
+        "assert 'protovalidate' not in sys.modules\n"
+        "assert violations_of(pb.StreamEngineLogsRequest())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_all_violations_are_found_with_the_path_of_each() -> None:

@@ -44,6 +44,8 @@ class InstanceAssignment:
     uid: str
     instance: str
     """Full name, ``models/{model}/instances/{instance}``."""
+    generation: int
+    """Grows each time it is bound, or is to be started again."""
     spec: EngineSpec | None
     """What to run. None: it is to be stopped."""
 
@@ -81,6 +83,8 @@ class EngineStatus:
     uid: str
     """Of the instance that it serves."""
     instance: str
+    generation: int
+    """The instance's generation that it was started for."""
     spec: EngineSpec
     phase: EnginePhase
     pid: int = 0

@@ -8,12 +8,13 @@ Engines, by what is wanted and where the engine stands (``-``: nothing to do):
     ================== ========== ======== ======== ============ ========
     run, as it is      start      -        -        start, when  -
                                                     it is time
-    run, other spec    start      stop     stop     start        -
+    run, another       start      stop     stop     start        -
     not                -          stop     stop     forget       -
     ================== ========== ======== ======== ============ ========
 
-An engine is only started while its artifact is READY here, and one at a time per instance: another
-spec starts once the engine before is gone, because both would not fit the claim.
+An engine is another if its spec or its instance's generation is: a restart is asked for by a new
+generation of the same spec. An engine is only started while its artifact is READY here, and one at a
+time per instance: another starts once the engine before is gone, because both would not fit the claim.
 
 Copies, by whether they are wanted and where they stand:
 
@@ -57,9 +58,9 @@ class Wanted(StrEnum):
     """What is wanted of an engine, given the one that is there."""
 
     SAME = "SAME"
-    """To run, with the spec that it has."""
+    """To run, with the spec and in the generation that it has."""
     OTHER = "OTHER"
-    """To run, with another spec."""
+    """To run, with another spec or in another generation."""
     NONE = "NONE"
     """Not to run."""
 
@@ -136,7 +137,8 @@ def _engine_action(assignment: InstanceAssignment, engine: EngineStatus | None, 
 def _wanted(assignment: InstanceAssignment, engine: EngineStatus) -> Wanted:
     if assignment.spec is None:
         return Wanted.NONE
-    return Wanted.SAME if assignment.spec == engine.spec else Wanted.OTHER
+    same = assignment.spec == engine.spec and assignment.generation == engine.generation
+    return Wanted.SAME if same else Wanted.OTHER
 
 
 def _decided(

@@ -12,6 +12,9 @@ Instances, by what is wanted and where the engine stands (``-``: nothing is said
             artifact
     stop    STOPPED                     -        -        -       -           -
     ======= =========================== ======== ======== ======= =========== ========
+
+A report is of the generation that is wanted, and nothing of another one's engine goes into it: while
+that engine is on its way out the instance is STARTING, and where it has no process it counts for none.
 """
 
 from collections.abc import Mapping
@@ -37,6 +40,8 @@ class InstanceReport:
 
     uid: str
     instance: str
+    generation: int
+    """Of the instance, that this is of."""
     state: InstanceState
     """STARTING, RUNNING, ERROR or STOPPED."""
     endpoint: str = ""
@@ -88,9 +93,11 @@ def _instance_report(
     if assignment.spec is None:
         return _report(assignment, InstanceState.STOPPED) if engine is None else None
     if engine is None:
-        if assignment.spec.artifact in ready:
-            return _report(assignment, InstanceState.STARTING)
-        return _report(assignment, InstanceState.ERROR, error=_artifact_missing(assignment.spec.artifact))
+        return _report_without_engine(assignment, assignment.spec.artifact, ready)
+    if engine.generation != assignment.generation:
+        if engine.phase is EnginePhase.BACKING_OFF:
+            return _report_without_engine(assignment, assignment.spec.artifact, ready)
+        return _report(assignment, InstanceState.STARTING)
     state = _STATES[engine.phase]
     if state is None:
         return None
@@ -101,6 +108,14 @@ def _instance_report(
         error=engine.error if state is InstanceState.ERROR else None,
         restart_count=engine.restart_count,
     )
+
+
+def _report_without_engine(
+    assignment: InstanceAssignment, artifact: str, ready: frozenset[str]
+) -> InstanceReport:
+    if artifact in ready:
+        return _report(assignment, InstanceState.STARTING)
+    return _report(assignment, InstanceState.ERROR, error=_artifact_missing(artifact))
 
 
 def _report(
@@ -114,6 +129,7 @@ def _report(
     return InstanceReport(
         uid=assignment.uid,
         instance=assignment.instance,
+        generation=assignment.generation,
         state=state,
         endpoint=endpoint,
         error=error,

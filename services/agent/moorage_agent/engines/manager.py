@@ -134,22 +134,24 @@ class EngineManager:
         await asyncio.to_thread(prune, root, live=frozenset(self._entries))
 
     def start(self, assignment: InstanceAssignment) -> None:
-        """Starts an engine; one that failed with the same spec counts as restarted."""
+        """Starts an engine; one that failed with the same spec, in the same generation, counts as restarted."""
         if assignment.spec is None:
             raise ValueError("an assignment without a spec cannot be started")
         status = EngineStatus(
             uid=assignment.uid,
             instance=assignment.instance,
+            generation=assignment.generation,
             spec=assignment.spec,
             phase=EnginePhase.STARTING,
         )
-        before = self._entries.get(assignment.uid)
-        if before is not None and before.status.spec == assignment.spec:
+        entry = self._entries.get(assignment.uid)
+        before = None if entry is None else entry.status
+        if before and (before.spec, before.generation) == (status.spec, status.generation):
             status = replace(
                 status,
-                restart_count=before.status.restart_count + 1,
-                failures=before.status.failures,
-                error=before.status.error,
+                restart_count=before.restart_count + 1,
+                failures=before.failures,
+                error=before.error,
             )
         self._run(_Entry(status=status), None)
 
@@ -346,6 +348,7 @@ def _status(record: EngineRecord, phase: EnginePhase) -> EngineStatus:
     return EngineStatus(
         uid=record.uid,
         instance=record.instance,
+        generation=record.generation,
         spec=record.spec,
         phase=phase,
         restart_count=record.restart_count,
@@ -357,6 +360,7 @@ def _record(status: EngineStatus) -> EngineRecord:
     return EngineRecord(
         uid=status.uid,
         instance=status.instance,
+        generation=status.generation,
         spec=status.spec,
         restart_count=status.restart_count,
         failures=status.failures,

@@ -52,7 +52,10 @@ def _instance(message: worker_service_pb2.InstanceAssignment) -> InstanceAssignm
         raise InvalidArgument(f"{message.instance} has an action that this agent does not know")
     runs = message.action == worker_service_pb2.INSTANCE_ACTION_RUN
     return InstanceAssignment(
-        uid=message.uid, instance=message.instance, spec=engine_spec(message) if runs else None
+        uid=message.uid,
+        instance=message.instance,
+        generation=message.generation,
+        spec=engine_spec(message) if runs else None,
     )
 
 
@@ -108,6 +111,7 @@ def instance_report(
         endpoint=report.endpoint,
         error=None if report.error is None else to_status(report.error.error()),
         restart_count=report.restart_count,
+        generation=report.generation,
     )
 
 

@@ -29,6 +29,7 @@ def _instance(assigned: AssignedInstance) -> pb.InstanceAssignment:
         artifact=artifact_name(assigned.artifact.id),
         entry_point=assigned.artifact.entry_point,
         placement=from_json(instance.placement, placement_pb2.Placement()),
+        generation=instance.generation,
     )
 
 

@@ -28,4 +28,6 @@ def instance_to_proto(instance: Instance) -> instance_pb2.Instance:
         error=error_to_proto(error),
         restart_count=instance.restart_count,
         retiring=instance.retiring,
+        generation=instance.generation,
+        evicting=instance.evicting,
     )

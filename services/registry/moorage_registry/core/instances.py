@@ -51,3 +51,19 @@ def apply(instance: Instance, event: InstanceEvent, *, now: datetime, **changes:
     if state in {InstanceState.UNREACHABLE, InstanceState.STOPPING}:
         after = replace(after, endpoint="")
     return Move(before=instance, after=after)
+
+
+def restarted(instance: Instance, *, now: datetime) -> Move:
+    """Has an instance's engine started again, in place: what it is now becomes an earlier generation's.
+
+    What has no engine yet stays as it is: a new one is all that it waits for.
+
+    Raises:
+        FailedPrecondition: It is STOPPING or STOPPED.
+    """
+    move = apply(instance, InstanceEvent.RESTART, now=now)
+    if instance.state not in HOLDS_CLAIM:
+        return move
+    generation = instance.generation + 1
+    after = replace(move.after, generation=generation, endpoint="", error=None, restart_count=0)
+    return Move(before=instance, after=after)

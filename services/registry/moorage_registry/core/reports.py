@@ -30,10 +30,12 @@ class InstanceReport:
     endpoint: str = ""
     error: Json | None = None
     restart_count: int = 0
+    generation: int = 0
+    """Of the instance, as the agent was told it. 0: not said, taken as the present one."""
 
 
 def apply_report(instance: Instance, report: InstanceReport, *, now: datetime) -> Move:
-    """Moves an instance by what its agent reports.
+    """Moves an instance by what its agent reports. What an earlier generation of it did changes nothing.
 
     Raises:
         NotFound: The report is of an earlier instance of this name.
@@ -42,6 +44,10 @@ def apply_report(instance: Instance, report: InstanceReport, *, now: datetime) -
     name = instance_name(instance.model_id, instance.id)
     if report.uid != instance.uid:
         raise NotFound(f"{name} is not the instance that was reported on", resource=name)
+    if report.generation > instance.generation:
+        raise _unknown_generation(name, report, instance)
+    if 0 < report.generation < instance.generation:
+        return Move(before=instance, after=instance)
     elsewhere = instance.state in HOLDS_CLAIM and report.worker_id != instance.worker_id
     if elsewhere and report.event is InstanceEvent.REPORT_STOPPED:
         return Move(before=instance, after=instance)
@@ -63,3 +69,16 @@ def apply_report(instance: Instance, report: InstanceReport, *, now: datetime) -
         case _:
             return move
     return Move(before=instance, after=replace(move.after, **facts))
+
+
+def _unknown_generation(name: str, report: InstanceReport, instance: Instance) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"{name} is of generation {instance.generation}: there was no generation {report.generation} yet",
+        reason=ErrorReason.TRANSITION_NOT_ALLOWED,
+        remedy="Report on what the latest desired state names.",
+        metadata={
+            "instance": name,
+            "generation": str(instance.generation),
+            "reported_generation": str(report.generation),
+        },
+    )

@@ -3,7 +3,8 @@
     PENDING ─nominate─► FETCHING ─artifact ready─► FETCHED ─bind─► STARTING ─report─► RUNNING ⇄ ERROR
        ▲                   │ refuse, lapse            │ refuse, lapse │                  │        │
        └───────────────────┴──────────────────────────┘               └─lapse─► UNREACHABLE ◄─lapse┘
-    STOP leads to STOPPED at once where nothing is held, else by way of STOPPING.
+    STOP leads to STOPPED at once where nothing is held, else by way of STOPPING. RESTART leads back to STARTING,
+    with everything that is held; out of reach it waits, and what has no engine yet stays where it is.
 
 A pair that is not in the table is not allowed. Events of agents arrive late and repeated, so the table says
 for each of them whether it changes something, changes nothing, or is refused.
@@ -39,6 +40,8 @@ class InstanceEvent(StrEnum):
     """The user wants it running."""
     STOP = "STOP"
     """The user wants it stopped, or it is surplus."""
+    RESTART = "RESTART"
+    """The user wants its engine started again, where it is. What has none yet will start anyway."""
 
 
 E = InstanceEvent
@@ -57,6 +60,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.REPORT_STOPPED: S.PENDING,
         E.START: S.PENDING,
         E.STOP: S.STOPPED,
+        E.RESTART: S.PENDING,
     },
     S.FETCHING: {
         E.ARTIFACT_READY: S.FETCHED,
@@ -66,6 +70,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.WORKER_GONE: S.PENDING,
         E.START: S.FETCHING,
         E.STOP: S.STOPPED,
+        E.RESTART: S.FETCHING,
     },
     S.FETCHED: {
         # The nominated worker no longer fits: another one does.
@@ -77,6 +82,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.WORKER_GONE: S.PENDING,
         E.START: S.FETCHED,
         E.STOP: S.STOPPED,
+        E.RESTART: S.FETCHED,
     },
     S.STARTING: {
         E.REPORT_STARTING: S.STARTING,
@@ -87,6 +93,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.WORKER_GONE: S.PENDING,
         E.START: S.STARTING,
         E.STOP: S.STOPPING,
+        E.RESTART: S.STARTING,
     },
     S.RUNNING: {
         E.REPORT_STARTING: S.STARTING,
@@ -97,6 +104,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.WORKER_GONE: S.PENDING,
         E.START: S.RUNNING,
         E.STOP: S.STOPPING,
+        E.RESTART: S.STARTING,
     },
     S.ERROR: {
         E.REPORT_STARTING: S.STARTING,
@@ -107,6 +115,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.WORKER_GONE: S.PENDING,
         E.START: S.ERROR,
         E.STOP: S.STOPPING,
+        E.RESTART: S.STARTING,
     },
     S.UNREACHABLE: {
         E.REPORT_STARTING: S.STARTING,
@@ -117,6 +126,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.WORKER_GONE: S.PENDING,
         E.START: S.UNREACHABLE,
         E.STOP: S.STOPPING,
+        E.RESTART: S.UNREACHABLE,
     },
     S.STOPPING: {
         # The agent has not heard of the stop yet: what it reports of the engine changes nothing.
@@ -137,6 +147,11 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
     },
 }
 
+_REMEDIES = {
+    E.RESTART: "Start its model: it is placed anew once it has stopped.",
+}
+"""What to do instead, where there is something."""
+
 
 def next_state(state: S, event: InstanceEvent) -> S:
     """Returns the state that an event leads to.
@@ -150,5 +165,6 @@ def next_state(state: S, event: InstanceEvent) -> S:
         raise FailedPrecondition(
             f"the instance is {state.value}: {event.value} is not possible",
             reason=ErrorReason.TRANSITION_NOT_ALLOWED,
+            remedy=_REMEDIES.get(event, ""),
             metadata={"state": state.value, "event": event.value},
         ) from None

@@ -11,6 +11,7 @@ from moorage_common.rpc.status import to_status
 from moorage_registry.convert.instances import instance_to_proto
 from moorage_registry.convert.json import optional_error, to_json
 from moorage_registry.core.reports import EVENT_OF_STATE, InstanceReport
+from moorage_registry.mutation import mutate
 from moorage_registry.store import instances, listing, placements, schema, workers
 from moorage_registry.store.database import Database, Transaction
 from moorage_registry.store.tables import INSTANCES
@@ -51,6 +52,17 @@ class InstanceServicer(instance_service_pb2_grpc.InstanceServiceServicer):
             )
         return pb.ListInstancesResponse(instances=map(instance_to_proto, found), next_page_token=token)
 
+    async def RestartInstance(
+        self, request: pb.RestartInstanceRequest, context: ServicerContext
+    ) -> pb.RestartInstanceResponse:
+        model_id, instance_id = parse_instance(request.name)
+
+        async def work(tx: Transaction) -> pb.RestartInstanceResponse:
+            instance = await instances.restart(tx, model_id, instance_id, request.etag)
+            return pb.RestartInstanceResponse(instance=instance_to_proto(instance))
+
+        return await mutate(self._database, request, pb.RestartInstanceResponse, work)
+
     async def NominateInstances(
         self, request: pb.NominateInstancesRequest, context: ServicerContext
     ) -> pb.NominateInstancesResponse:
@@ -77,6 +89,7 @@ class InstanceServicer(instance_service_pb2_grpc.InstanceServiceServicer):
             endpoint=request.endpoint,
             error=optional_error(request),
             restart_count=request.restart_count,
+            generation=request.generation,
         )
 
         async def work(tx: Transaction) -> pb.ReportInstanceResponse:

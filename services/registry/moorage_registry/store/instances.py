@@ -10,8 +10,10 @@ from datetime import timedelta
 from sqlalchemy import and_, or_, select
 
 from moorage_common.core.ids import new_short_id, new_uid
+from moorage_common.core.names import instance_name
 from moorage_common.core.states import InstanceState, WorkerState
-from moorage_registry.core.instances import Move, apply
+from moorage_registry.core.etags import check_etag
+from moorage_registry.core.instances import Move, apply, restarted
 from moorage_registry.core.records import Instance, Model
 from moorage_registry.core.replicas import plan_replicas
 from moorage_registry.core.reports import InstanceReport, apply_report
@@ -77,6 +79,20 @@ async def report(tx: Transaction, model_id: str, instance_id: str, what: Instanc
         await settle_model(tx, model)
         left = await INSTANCES.find(tx.connection, _TABLE.c.uid == instance.uid)
     return left[0] if left else None
+
+
+async def restart(tx: Transaction, model_id: str, instance_id: str, etag: str) -> Instance:
+    """Has an instance's engine started again where it is, with what it holds there.
+
+    Raises:
+        NotFound: No such instance.
+        Aborted: It changed since (ETAG_MISMATCH).
+        FailedPrecondition: It is STOPPING or STOPPED (TRANSITION_NOT_ALLOWED).
+    """
+    instance = await lock_instance(tx, model_id, instance_id)
+    check_etag(instance_name(model_id, instance_id), etag, instance)
+    [left] = await commit(tx, [restarted(instance, now=tx.now)])
+    return left
 
 
 async def settle_model(tx: Transaction, model: Model) -> None:

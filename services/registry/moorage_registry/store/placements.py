@@ -211,6 +211,7 @@ def _bound(tx: Transaction, instance: Instance, item: Binding) -> Move:
         explanation=item.explanation,
         error=None,
         restart_count=0,
+        generation=instance.generation + 1,
     )
     return Move(before=instance, after=bound)
 
