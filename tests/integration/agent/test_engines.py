@@ -223,7 +223,7 @@ async def test_an_engine_of_an_agent_that_knew_no_generations_is_of_the_first(la
     second = lab.manager()
     await second.adopt()
     after = await lab.until_running(second)
-    assert (after.pid, after.generation) == (before.pid, 0)
+    assert (after.pid, after.generation) == (before.pid, 1)
 
 
 async def test_an_engine_that_ended_unseen_has_failed(lab: EngineLab) -> None:

@@ -47,9 +47,9 @@ class EngineRecord:
         return cls(
             uid=fields["uid"],
             instance=fields["instance"],
-            # Agents that knew of no generations wrote none. 0 is what the registry calls all that was bound before it
+            # Agents that knew of no generations wrote none. 1 is what the registry calls all that was bound before it
             # counted them, so such engines run on; whatever was bound or restarted since has a higher one.
-            generation=fields.get("generation", 0),
+            generation=fields.get("generation", 1),
             spec=EngineSpec.from_json(fields["spec"]),
             process=None if process is None else ProcessIdentity(**process),
             restart_count=fields["restart_count"],

@@ -19,7 +19,7 @@ _SHARE_OF_TTL = 1 / 6
 """For how much of a lease's life heartbeats are gathered: agents send three in that time."""
 _LONGEST_S = 2.5
 _MEASUREMENTS_S = 10.0
-"""For how long measurements are gathered: a placement can wait for them, a lease cannot."""
+"""Between two writings of measurements: a placement can wait for them, a lease cannot."""
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class HeartbeatBatch:
         self._gather_s = min(lease_ttl.total_seconds() * _SHARE_OF_TTL, _LONGEST_S)
         self._waiting: dict[tuple[str, str], _Beat] = {}
         self._measured: dict[str, Measured] = {}
-        self._measured_since: float | None = None
+        self._measured_at = -_MEASUREMENTS_S
         self._asked = asyncio.Event()
 
     async def take(self, worker_id: str, lease_id: str, measured: Measured) -> datetime:
@@ -59,7 +59,6 @@ class HeartbeatBatch:
         if not measured.empty:
             known = self._measured.get(worker_id, Measured())
             self._measured[worker_id] = known.with_newer(measured)
-            self._measured_since = self._measured_since or now
         self._asked.set()
         return await asyncio.shield(beat.written)
 
@@ -92,11 +91,11 @@ class HeartbeatBatch:
             return await workers.renew(connection, renewals, self._ttl)
 
     async def _measure(self) -> None:
-        """Writes the measurements once they have waited for long enough. Those of a broken stream are sent again."""
-        since = self._measured_since
-        if since is None or self._clock.monotonic() - since < _MEASUREMENTS_S:
+        """Writes the measurements, unless some were written a moment ago. Those of a broken stream are sent again."""
+        now = self._clock.monotonic()
+        if not self._measured or now - self._measured_at < _MEASUREMENTS_S:
             return
-        measured, self._measured, self._measured_since = self._measured, {}, None
+        measured, self._measured, self._measured_at = self._measured, {}, now
         await self._database.transact(lambda tx: workers.measure(tx, measured))
 
 
