@@ -43,6 +43,10 @@ WITH state AS MATERIALIZED (
 SELECT count(*) FROM written LEFT JOIN moved ON true
 """
 
+_AFTER = """
+SELECT revision, kind, name, worker_id, event FROM events WHERE revision > $1 ORDER BY revision LIMIT $2
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
@@ -82,13 +86,8 @@ async def bounds(connection: AsyncConnection) -> Bounds:
 
 async def after(connection: AsyncConnection, revision: int, limit: int) -> Sequence[StoredEvent]:
     """Reads the events after a revision, in order."""
-    statement = (
-        select(_EVENTS.c.revision, _EVENTS.c.kind, _EVENTS.c.name, _EVENTS.c.worker_id, _EVENTS.c.event)
-        .where(_EVENTS.c.revision > revision)
-        .order_by(_EVENTS.c.revision)
-        .limit(limit)
-    )
-    return [StoredEvent(*row) for row in await connection.execute(statement)]
+    found = await connection.exec_driver_sql(_AFTER, (revision, limit))
+    return [StoredEvent(*row) for row in found]
 
 
 async def compact(connection: AsyncConnection, keep: int) -> None:

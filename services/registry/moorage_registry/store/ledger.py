@@ -6,7 +6,7 @@ to give out more than a pool's capacity.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,7 +16,7 @@ from moorage_registry.core.changes import Change, Operation, WorkerView
 from moorage_registry.core.records import Claim, Pool, Worker
 from moorage_registry.store import schema
 from moorage_registry.store.database import Transaction
-from moorage_registry.store.rowsets import RowWriter
+from moorage_registry.store.rowsets import RowWriter, row_of
 from moorage_registry.store.tables import WORKERS
 
 _POOL_COLUMNS = [schema.memory_pools.c[field.name] for field in fields(Pool)]
@@ -98,7 +98,7 @@ class Ledger:
 
     async def settle(self, tx: Transaction) -> None:
         """Writes the pools and claims, and puts the workers on record."""
-        await _CLAIM_ROWS.insert(tx.connection, map(asdict, self._claims))
+        await _CLAIM_ROWS.insert(tx.connection, map(row_of, self._claims))
         if not self._touched:
             return
         await save_pools(tx, [self.pools[key] for key in sorted(self._touched)])
@@ -149,12 +149,12 @@ async def release(tx: Transaction, instance_uids: Collection[str]) -> None:
 
 async def add_pools(tx: Transaction, pools: Sequence[Pool]) -> None:
     """Writes new pools of a locked worker."""
-    await _POOL_ROWS.insert(tx.connection, map(asdict, pools))
+    await _POOL_ROWS.insert(tx.connection, map(row_of, pools))
 
 
 async def save_pools(tx: Transaction, pools: Sequence[Pool]) -> None:
     """Writes changed pools of locked workers."""
-    await _POOL_ROWS.update(tx.connection, map(asdict, pools))
+    await _POOL_ROWS.update(tx.connection, map(row_of, pools))
 
 
 async def _pools(

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from moorage_registry.core.changes import Change, Operation, Resource
 from moorage_registry.core.records import Record
 from moorage_registry.store.database import Transaction
-from moorage_registry.store.rowsets import RowWriter
+from moorage_registry.store.rowsets import RowWriter, row_of
 
 R = TypeVar("R", bound=Record)
 
@@ -96,7 +96,7 @@ class RecordTable(Generic[R]):
         """Writes new records."""
         written = list(records)
         if written:
-            await self._writer.insert(tx.connection, map(self._values, written))
+            await self._writer.insert(tx.connection, map(row_of, written))
             self._note(tx, Operation.CREATED, written)
         return written
 
@@ -104,7 +104,7 @@ class RecordTable(Generic[R]):
         """Writes changed records of locked rows, each with its next version, and returns them so."""
         saved = [replace(r, version=r.version + 1, updated_at=tx.now) for r in records]
         if saved:
-            await self._writer.update(tx.connection, map(self._values, saved))
+            await self._writer.update(tx.connection, map(row_of, saved))
             self._note(tx, Operation.UPDATED, saved)
         return saved
 
@@ -125,9 +125,6 @@ class RecordTable(Generic[R]):
     def key_of(self, record: R) -> tuple[str, ...]:
         """Returns a record's key."""
         return tuple(getattr(record, name) for name in self._key_names)
-
-    def _values(self, record: R) -> dict[str, Any]:
-        return {column.name: getattr(record, column.name) for column in self._columns}
 
     def _note(self, tx: Transaction, operation: Operation, records: Iterable[R]) -> None:
         if self._as_resource:
