@@ -105,8 +105,8 @@ def _value(token: Token) -> Value:
     characters = _characters(token)
     wild = ("*", False)
     open_start = characters[:1] == [wild]
-    open_end = characters[-1:] == [wild]
-    inner = characters[open_start : len(characters) - (open_end and len(characters) > open_start)]
+    open_end = characters[open_start:][-1:] == [wild]
+    inner = characters[open_start : len(characters) - open_end]
     if wild in inner:
         what = r"a * stands at the start or at the end of a value; in quotation marks, \* is the character"
         raise wrong_filter(_start(token), what)

@@ -36,8 +36,7 @@ class StoredList(StoredField):
         """Returns what finds the rows of which one element passes."""
         element = self._elements.column_valued("element")
         value = self._value(element)
-        found = select(literal(1)).select_from(element)
-        return found.where(and_(value.is_not(None), text_condition(value, test))).exists()
+        return select(literal(1)).where(and_(value.is_not(None), text_condition(value, test))).exists()
 
 
 def texts(name: str, array: Sql) -> StoredList:
