@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 from listed_rows import insert_everything
 
-from moorage_registry.core.filters.types import Message
 from moorage_registry.store import listing, schema
 from moorage_registry.store.fields.audit import AUDIT_FIELDS
 from moorage_registry.store.listing import Listing
@@ -53,7 +52,8 @@ def error(field):
 CASES = {
     "workers": (WORKER_LIST, COMMON | {
         "name": ["name = workers/full", 'name = "workers/f*"', "name != workers/bare", "name = *full"],
-        "labels": ['labels.zone = "a"', "labels:zone", "labels.zone:*", "labels.zone:a", "labels:*", 'labels.zone = "*"',
+        "labels": ['labels.zone = "a"', "labels:zone", "labels.zone:*", "labels.zone:a", "labels:*",
+                   'labels.zone = "*"',
                    'labels."topology.example/rack" = "r 7"', 'labels."topology.example/rack" = "*7"',
                    "labels.AND = 1", 'labels.zone < "b"', "labels:empty", 'labels.empty = ""',
                    'labels.zone != "b" AND labels:zone', 'NOT labels.zone != "a"'],
@@ -113,7 +113,8 @@ CASES = {
                                 "resolution.artifact:*", "resolution.artifact = artifacts/f*"],
     }),
     "instances": (INSTANCE_LIST, COMMON | error("error") | {
-        "name": ['name = "models/full/instances/*"', "name = models/full/instances/a1", "name != models/bare/instances/b2",
+        "name": ['name = "models/full/instances/*"', "name = models/full/instances/a1",
+                 "name != models/bare/instances/b2",
                  'name = "*/a1"', 'name = "models/f*"'],
         "state": ["state = RUNNING", "state = INSTANCE_STATE_RUNNING"],
         "state_time": [f"state_time = {T2}", f"state_time > {MORNING}"],
@@ -218,13 +219,11 @@ async def test_every_field_finds_the_rows_that_it_should_and_no_other(rows, name
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_what_equals_nothing_in_a_row_is_not_found_and_not_lost(rows, name):
-    """A wrong value of each kind finds no row, its opposite both; so does what is only absent."""
+async def test_a_condition_or_its_opposite_holds_for_every_row(rows, name):
+    """Each row either has a value of the field or has none, also where the whole message around it is absent."""
     listed, _ = CASES[name]
     async with rows.read() as connection:
-        for field, type_ in listed.fields.types.items():
-            if isinstance(type_, Message):
-                continue
+        for field in listed.fields.types:
             assert await uids(connection, listed, filter=f"{field}:* AND NOT {field}:*") == [], field
             assert len(await uids(connection, listed, filter=f"{field}:* OR NOT {field}:*")) == 2, field
 

@@ -121,7 +121,7 @@ def test_what_is_asked(text, condition):
         ("replicas > x", 12, "expected a whole number"),
         ("replicas > 1.5", 12, "expected a whole number"),
         ("replicas = 9223372036854775808", 12, "expected a whole number"),
-        ("replicas = ١", 12, "expected a whole number"),
+        ("replicas = \u0661", 12, "expected a whole number"),
         ("replicas = *", 12, "expected a whole number"),
         ('create_time > "yesterday"', 15, 'expected a time such as "2026-01-31T00:00:00Z"'),
         ("create_time > 2026-02-30", 15, "expected a time"),
@@ -143,12 +143,20 @@ def test_what_is_refused(text, position, what):
     assert what in caught.value.violations[0].description
 
 
+def refusal(call):
+    """What a call is refused with, if it is."""
+    try:
+        call()
+    except InvalidArgument as error:
+        return error
+    return None
+
+
 @given(st.sampled_from(list(FIELDS)), st.sampled_from(list(Comparator)), st.text(max_size=30))
 def test_whatever_a_field_is_compared_with_is_read_or_refused_in_its_place(field, comparator, value):
     text = f'{field} {comparator} "{value}"'
-    try:
-        checked(text)
-    except InvalidArgument as error:
+    error = refusal(lambda: checked(text))
+    if error:
         assert error.reason is ErrorReason.FILTER_INVALID
         assert 1 <= int(error.metadata["position"]) <= len(text) + 1
 
@@ -225,8 +233,7 @@ def test_an_order_has_only_so_many_fields():
 
 @given(st.text(alphabet="source, descnam\0ü", max_size=40) | st.text(max_size=40))
 def test_whatever_order_is_sent_is_read_or_refused_at_a_place_in_it(text):
-    try:
-        parse_order(text, FIELDS)
-    except InvalidArgument as error:
+    error = refusal(lambda: parse_order(text, FIELDS))
+    if error:
         assert error.reason is ErrorReason.ORDER_BY_INVALID
         assert 1 <= int(error.metadata["position"]) <= len(text) + 1
