@@ -170,7 +170,7 @@ def request(**fields):
     )
 
 
-async def agree(store, listed, rows, drawn, times):
+async def agree(store, listed, rows, times):
     """Checks so many random filters against what they find in Python."""
     by_uid = dict(rows)
     strategy = filters(listed.fields.types, list(by_uid.values()))
