@@ -101,9 +101,9 @@ def test_what_is_asked(text, condition):
 @pytest.mark.parametrize(
     ("text", "position", "what"),
     [
-        ("sorce = x", 1, "there is no field sorce; did you mean source? There are: name, source, replicas"),
+        ("sorce = x", 1, "there is no field sorce; did you mean source? (there are: name, source, replicas"),
         ("state = READY AND stat = 1", 19, "did you mean state?"),
-        ("zzz = 1", 1, "there is no field zzz; There are: name"),
+        ("zzz = 1", 1, "there is no field zzz (there are: name"),
         ("source.x = 1", 1, "there is no field source.x"),
         ("state.labels.x = 1", 1, "there is no field state.labels.x"),
         ("labels.a.b = x", 1, 'quote a key that has dots: labels."a.b"'),
@@ -197,7 +197,7 @@ def test_orders(text, orders):
     [
         ("replica", 1, "nothing is ordered by replica; did you mean replicas?"),
         ("source, sate desc", 9, "did you mean state?"),
-        ("labels", 1, "nothing is ordered by labels; There are: name, source"),
+        ("labels", 1, "nothing is ordered by labels (there are: name, source"),
         ("workers", 1, "nothing is ordered by workers"),
         ("error", 1, "nothing is ordered by error"),
         ("labels.zone", 1, "nothing is ordered by labels.zone"),

@@ -12,8 +12,6 @@ from moorage_common.core.errors import ErrorReason, FieldViolation, InvalidArgum
 
 DEFAULT_SIZE = 100
 MAXIMUM_SIZE = 1000
-MAXIMUM_TOKEN = 8192
-"""Characters of a token at most, as the protos say."""
 
 Value = str | int | bool | datetime | None
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from moorage_common.core.errors import InvalidArgument
 from moorage_registry.core.filters.conditions import Compares, Condition, IsPresent, Resembles, Subject, Test
 from moorage_registry.core.filters.parser import Filter
-from moorage_registry.core.filters.problems import choices, shortened, wrong_filter
+from moorage_registry.core.filters.problems import shortened, wrong_filter
 from moorage_registry.core.filters.syntax import And, Comparator, Not, Or, Restriction, Value
 from moorage_registry.core.filters.types import FieldType, ListOf, Map, Message, Scalar, Text, WrongValue
 
@@ -59,9 +59,8 @@ def _look_up(restriction: Restriction, fields: Fields) -> tuple[Subject, FieldTy
                     restriction.position, f"quote a key that has dots: {field}.{shortened(key)}"
                 )
             return Subject(field, key=path[-1]), _TEXT
-    raise wrong_filter(
-        restriction.position, f"there is no field {shortened(name)}; {choices(name, list(fields))}"
-    )
+    what = f"there is no field {shortened(name)}"
+    raise wrong_filter(restriction.position, what, known=list(fields), given=name)
 
 
 def _has_key(restriction: Restriction) -> Test:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from moorage_registry.core.filters.checks import Fields
-from moorage_registry.core.filters.problems import choices, shortened, wrong_order
+from moorage_registry.core.filters.problems import shortened, wrong_order
 
 MAX_LENGTH = 512
 """Characters of an order at most."""
@@ -51,7 +51,8 @@ def _parse_part(part: str, start: int, fields: Fields) -> Order:
     field, position = words[0]
     sortable = [name for name, kind in fields.items() if kind.is_sortable]
     if field not in sortable:
-        raise wrong_order(position, f"nothing is ordered by {shortened(field)}; {choices(field, sortable)}")
+        what = f"nothing is ordered by {shortened(field)}"
+        raise wrong_order(position, what, known=sortable, given=field)
     for word, position in words[1:2]:
         if word not in {"asc", "desc"}:
             raise wrong_order(position, f"expected desc or a comma after {field}")
