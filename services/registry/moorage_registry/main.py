@@ -8,6 +8,7 @@ from random import Random
 
 from moorage.registry.v1 import (
     artifact_service_pb2_grpc,
+    audit_service_pb2_grpc,
     instance_service_pb2_grpc,
     model_service_pb2_grpc,
     worker_service_pb2_grpc,
@@ -28,6 +29,7 @@ from moorage_registry.housekeeping import Housekeeping
 from moorage_registry.lookout import Lookout
 from moorage_registry.readiness import follow_readiness
 from moorage_registry.servicers.artifacts import ArtifactServicer
+from moorage_registry.servicers.audit import AuditServicer
 from moorage_registry.servicers.instances import InstanceServicer
 from moorage_registry.servicers.models import ModelServicer
 from moorage_registry.servicers.watch import WatchServicer, add_watch_service
@@ -79,6 +81,7 @@ async def serve(settings: RegistrySettings, process: Process) -> None:
                 artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server,
                 ArtifactServicer(database),
             )
+            server.add(audit_service_pb2_grpc.add_AuditServiceServicer_to_server, AuditServicer(database))
             add_watch_service(server, WatchServicer(database, tail, max_watchers=settings.max_watchers))
             await server.start()
             await _until_migrated(settings)

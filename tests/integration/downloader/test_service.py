@@ -220,6 +220,28 @@ async def test_a_download_is_watched_to_its_end(fleet, hub, downloader, model_by
     assert list(listed.downloads) == [views[-1]]
 
 
+async def test_lists_are_filtered_and_ordered(fleet, downloader):
+    await fleet.register("gpu-01")
+    await fleet.register("gpu-02", node="node-2")
+    wanted = [
+        await download(downloader, worker, source=f"hf:org/model{number}")
+        for number, worker in enumerate(["workers/gpu-01", "workers/gpu-02", "workers/gpu-02"])
+    ]
+    query = {"filter": 'workers:"workers/gpu-02"', "order_by": "source desc"}
+    first = await downloader.client.downloads.ListDownloads(ListDownloadsRequest(**query, page_size=1))
+    assert [found.name for found in first.downloads] == [wanted[2].name]
+    token = first.next_page_token
+    second = await downloader.client.downloads.ListDownloads(ListDownloadsRequest(**query, page_token=token))
+    assert [found.name for found in second.downloads] == [wanted[1].name]
+    with pytest.raises(InvalidArgument) as caught:
+        await downloader.client.downloads.ListDownloads(ListDownloadsRequest(page_token=token))
+    assert caught.value.reason is ErrorReason.PAGE_TOKEN_INVALID
+    with pytest.raises(InvalidArgument) as caught:
+        await downloader.client.downloads.ListDownloads(ListDownloadsRequest(filter="state = LOST"))
+    assert caught.value.reason is ErrorReason.FILTER_INVALID
+    assert caught.value.metadata["position"] == "9"
+
+
 async def test_a_watch_is_taken_up_after_the_sequence_last_seen(fleet, hub, downloader, model_bytes):
     hub.faults.rate_bytes_per_s = 16 * MIB
     async with fleet.agent("gpu-01"):

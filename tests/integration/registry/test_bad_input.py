@@ -17,6 +17,7 @@ from moorage.registry.v1 import (
     model_service_pb2,
 )
 from moorage_common.core.errors import ErrorReason, InvalidArgument, NotFound
+from moorage_registry.core.pages import query_id
 
 BIG = (1 << 63) - 1
 
@@ -37,9 +38,10 @@ async def test_a_nul_character_in_a_request_id_is_refused(registry):
         await registry.client.models.CreateModel(request)
 
 
-@pytest.mark.parametrize("key", ["a\0", "\ud800", "ü"])
+@pytest.mark.parametrize("key", ["a\0", "\ud800", 5, None])
 async def test_a_page_token_made_up_by_somebody_is_refused(registry, key):
-    token = base64.urlsafe_b64encode(json.dumps(["models", key]).encode()).decode()
+    made_up = json.dumps([query_id("models", "", ""), key])
+    token = base64.urlsafe_b64encode(made_up.encode()).decode()
     with pytest.raises(InvalidArgument) as caught:
         await registry.client.models.ListModels(model_service_pb2.ListModelsRequest(page_token=token))
     assert caught.value.reason is ErrorReason.PAGE_TOKEN_INVALID

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -11,10 +11,27 @@ from hypothesis import strategies as st
 from moorage_common.core.errors import Aborted, ErrorReason, InvalidArgument
 from moorage_registry.core import pages
 from moorage_registry.core.etags import check_etag
+from moorage_registry.core.filters.ordering import MAX_FIELDS
+from moorage_registry.core.pages import Slot
 from moorage_registry.core.records import Record
+from moorage_registry.store.fields.stored import ORDERED_CHARACTERS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+QUERY = pages.query_id("models", "", "")
+TEXT = Slot(str)
 ids = st.from_regex("[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", fullmatch=True)
+numbers = st.integers(-(1 << 63), (1 << 63) - 1)
+moments = st.datetimes(timezones=st.just(UTC))
+texts = st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=ORDERED_CHARACTERS
+)
+values = st.one_of(
+    *(
+        st.tuples(st.just(Slot(kind)), drawn)
+        for kind, drawn in ((str, texts), (int, numbers), (bool, st.booleans()), (datetime, moments))
+    ),
+    st.tuples(st.just(Slot(int, nullable=True)), st.none() | numbers),
+)
 
 
 def token(value) -> str:
@@ -26,36 +43,68 @@ def test_page_sizes(asked, size):
     assert pages.page_size(asked) == size
 
 
-@given(st.lists(ids, min_size=1, max_size=2).map(tuple))
-def test_a_token_leads_back_to_its_key(key):
-    assert pages.decode("models", pages.encode("models", key), parts=len(key)) == key
+@given(st.lists(values, max_size=5), st.lists(ids, min_size=1, max_size=2))
+def test_a_token_leads_back_to_its_position(ordered, key):
+    slots = [slot for slot, _ in ordered] + [TEXT] * len(key)
+    position = (*(value for _, value in ordered), *key)
+    restored = pages.decode(QUERY, pages.encode(QUERY, position), slots)
+    assert restored == position
+    assert list(map(type, restored)) == list(map(type, position))
 
 
 def test_no_token_is_the_first_page():
-    assert pages.decode("models", "", parts=1) is None
+    assert pages.decode(QUERY, "", [TEXT]) is None
+
+
+@pytest.mark.parametrize("character", ["\x01", "\U0001f6a2", '"', "\\", "x"])
+def test_a_token_is_never_longer_than_a_request_may_hold(character):
+    position = [character * ORDERED_CHARACTERS] * MAX_FIELDS + ["a" * 63, "b" * 63]
+    made = pages.encode(QUERY, position)
+    assert len(made) <= 8192  # as the protos say
+    assert pages.decode(QUERY, made, [TEXT] * len(position)) == tuple(position)
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda b: base64.urlsafe_b64encode(b).decode()))
 def test_whatever_somebody_makes_up_is_refused_in_one_way(made_up):
     if made_up:
         with pytest.raises(InvalidArgument) as caught:
-            pages.decode("models", made_up, parts=1)
+            pages.decode(QUERY, made_up, [TEXT])
         assert caught.value.reason is ErrorReason.PAGE_TOKEN_INVALID
 
 
 @pytest.mark.parametrize(
     "value",
-    [[], {}, 5, None, ["models"], ["models", 5], ["models", "a", "b"], ["workers", "a"], ["models", "a\0"],
-     ["models", "\ud800"], [None, "a"]],
+    [[], {}, 5, None, [QUERY], [QUERY, 5], [QUERY, "a", "b"], ["workers", "a"], [QUERY, "a\0"],
+     [QUERY, "\ud800"], [None, "a"], [QUERY, None], [QUERY, True], [QUERY, ["a"]]],
 )  # fmt: skip
 def test_a_token_of_another_query_or_shape_is_refused(value):
     with pytest.raises(InvalidArgument):
-        pages.decode("models", token(value), parts=1)
+        pages.decode(QUERY, token(value), [TEXT])
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(int, 1 << 63), (int, "1"), (int, 1.0), (int, True), (int, None), (bool, 1), (datetime, "yesterday"),
+     (datetime, 5), (datetime, "0001-01-01T00:00:00+14:00"), (str, 1)],
+)  # fmt: skip
+def test_a_value_that_no_such_column_has_is_refused(kind, value):
+    with pytest.raises(InvalidArgument):
+        pages.decode(QUERY, token([QUERY, value]), [Slot(kind)])
+
+
+def test_a_moment_of_another_zone_is_the_same_moment():
+    there = NOW.astimezone(timezone(timedelta(hours=2)))
+    assert pages.decode(QUERY, pages.encode(QUERY, [there]), [Slot(datetime)]) == (NOW,)
+
+
+def test_queries_that_differ_in_any_part_are_told_apart():
+    parts = [("a", "b", "c"), ("a", "", "bc"), ("ab", "", "c"), ("a", "c", "b"), ('a","b', "", "c")]
+    assert len({pages.query_id(*each) for each in parts}) == len(parts)
 
 
 def test_a_token_nested_too_deeply_is_refused():
     with pytest.raises(InvalidArgument):
-        pages.decode("models", base64.urlsafe_b64encode(b"[" * 100_000).decode(), parts=1)
+        pages.decode(QUERY, base64.urlsafe_b64encode(b"[" * 100_000).decode(), [TEXT])
 
 
 def test_an_etag_accepts_just_the_state_that_it_was_read_of():

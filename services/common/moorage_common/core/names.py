@@ -70,6 +70,8 @@ ARTIFACT = NamePattern(("artifacts",))
 ARTIFACT_COPY = NamePattern(("artifacts", "copies"))
 """The second id is the worker's."""
 DOWNLOAD = NamePattern(("downloads",))
+AUDIT_RECORD = NamePattern(("auditRecords",))
+"""The id is a number."""
 
 
 def check_id(value: str, *, field: str = "id") -> str:
@@ -115,6 +117,11 @@ def artifact_copy_name(artifact: str, worker: str) -> str:
 def download_name(download: str) -> str:
     """``downloads/{download}``."""
     return DOWNLOAD.format(download)
+
+
+def audit_record_name(record: int) -> str:
+    """``auditRecords/{record}``."""
+    return AUDIT_RECORD.format(str(record))
 
 
 def parse_model(name: str, *, field: str = "name") -> str:

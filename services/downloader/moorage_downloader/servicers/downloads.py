@@ -61,7 +61,12 @@ class DownloadServicer(download_service_pb2_grpc.DownloadServiceServicer):
         self, request: pb.ListDownloadsRequest, context: ServicerContext
     ) -> pb.ListDownloadsResponse:
         page = await self._registry.ListDownloadRecords(
-            registry_pb.ListDownloadRecordsRequest(page_size=request.page_size, page_token=request.page_token)
+            registry_pb.ListDownloadRecordsRequest(
+                page_size=request.page_size,
+                page_token=request.page_token,
+                filter=request.filter,
+                order_by=request.order_by,
+            )
         )
         return pb.ListDownloadsResponse(
             downloads=[self._view(record) for record in page.downloads], next_page_token=page.next_page_token

@@ -1,8 +1,8 @@
 """Instances, as records and as protos."""
 
 from moorage.common.v1 import placement_pb2
-from moorage.registry.v1 import instance_pb2
-from moorage_common.core.names import instance_name, worker_name
+from moorage.registry.v1 import instance_pb2, instance_service_pb2
+from moorage_common.core.names import instance_name, model_name, worker_name
 from moorage_common.rpc.enums import INSTANCE_STATE
 from moorage_registry.convert.json import error_to_proto, from_json, timestamp
 from moorage_registry.core.records import Instance
@@ -30,4 +30,17 @@ def instance_to_proto(instance: Instance) -> instance_pb2.Instance:
         retiring=instance.retiring,
         generation=instance.generation,
         evicting=instance.evicting,
+    )
+
+
+def endpoint_to_proto(instance: Instance) -> instance_service_pb2.ModelEndpoint:
+    """Returns where an instance that answers can be reached."""
+    return instance_service_pb2.ModelEndpoint(
+        model=model_name(instance.model_id),
+        instance=instance_name(instance.model_id, instance.id),
+        instance_uid=instance.uid,
+        version=instance.version,
+        worker=worker_name(instance.worker_id) if instance.worker_id else "",
+        url=instance.endpoint,
+        ready_time=timestamp(instance.state_at),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from moorage_registry.core.records import Json
 
@@ -23,6 +24,14 @@ class AuditEntry:
     before: Json | None
     after: Json | None
     changed_fields: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord(AuditEntry):
+    """An entry as it was written."""
+
+    id: int
+    time: datetime
 
 
 def changed_fields(before: Json | None, after: Json | None) -> list[str]:

@@ -12,6 +12,7 @@ from moorage_registry.servicers.downloads import DownloadRecords
 from moorage_registry.servicers.pulls import DownloaderTasks
 from moorage_registry.store import copies, listing, schema, workers
 from moorage_registry.store.database import Database, Transaction
+from moorage_registry.store.lists import ARTIFACT_LIST, COPY_LIST
 from moorage_registry.store.tables import ARTIFACTS, COPIES
 
 _ALL = "artifacts/-"
@@ -36,9 +37,7 @@ class ArtifactServicer(DownloaderTasks, DownloadRecords, artifact_service_pb2_gr
         self, request: pb.ListArtifactsRequest, context: ServicerContext
     ) -> pb.ListArtifactsResponse:
         async with self._database.read() as connection:
-            found, token = await listing.page(
-                connection, ARTIFACTS, query="artifacts", size=request.page_size, token=request.page_token
-            )
+            found, token = await listing.page(connection, ARTIFACT_LIST, request, query="artifacts")
         return pb.ListArtifactsResponse(artifacts=map(artifact_to_proto, found), next_page_token=token)
 
     async def GetArtifactCopy(
@@ -57,12 +56,7 @@ class ArtifactServicer(DownloaderTasks, DownloadRecords, artifact_service_pb2_gr
         where = [] if everything else [table.c.artifact_id == parse_artifact(request.parent, field="parent")]
         async with self._database.read() as connection:
             found, token = await listing.page(
-                connection,
-                COPIES,
-                query=f"{request.parent}/copies",
-                size=request.page_size,
-                token=request.page_token,
-                where=where,
+                connection, COPY_LIST, request, query=f"{request.parent}/copies", where=where
             )
         return pb.ListArtifactCopiesResponse(copies=map(copy_to_proto, found), next_page_token=token)
 

@@ -13,6 +13,7 @@ from moorage_registry.core.records import Download
 from moorage_registry.mutation import mutate
 from moorage_registry.store import downloads, listing
 from moorage_registry.store.database import Database, Transaction
+from moorage_registry.store.lists import DOWNLOAD_LIST
 from moorage_registry.store.tables import DOWNLOADS
 
 
@@ -42,9 +43,7 @@ class DownloadRecords:
         self, request: pb.ListDownloadRecordsRequest, context: ServicerContext
     ) -> pb.ListDownloadRecordsResponse:
         async with self._database.read() as connection:
-            found, token = await listing.page(
-                connection, DOWNLOADS, query="downloads", size=request.page_size, token=request.page_token
-            )
+            found, token = await listing.page(connection, DOWNLOAD_LIST, request, query="downloads")
         return pb.ListDownloadRecordsResponse(downloads=map(download_to_proto, found), next_page_token=token)
 
     async def CancelDownloadRecord(

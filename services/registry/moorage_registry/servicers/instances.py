@@ -12,14 +12,16 @@ from moorage_registry.convert.instances import instance_to_proto
 from moorage_registry.convert.json import optional_error, to_json
 from moorage_registry.core.reports import EVENT_OF_STATE, InstanceReport
 from moorage_registry.mutation import mutate
+from moorage_registry.servicers.endpoints import ModelEndpoints
 from moorage_registry.store import instances, listing, placements, schema, workers
 from moorage_registry.store.database import Database, Transaction
+from moorage_registry.store.lists import INSTANCE_LIST
 from moorage_registry.store.tables import INSTANCES
 
 _ALL = "models/-"
 
 
-class InstanceServicer(instance_service_pb2_grpc.InstanceServiceServicer):
+class InstanceServicer(ModelEndpoints, instance_service_pb2_grpc.InstanceServiceServicer):
     """The replicas of models."""
 
     def __init__(self, database: Database) -> None:
@@ -43,12 +45,7 @@ class InstanceServicer(instance_service_pb2_grpc.InstanceServiceServicer):
         )
         async with self._database.read() as connection:
             found, token = await listing.page(
-                connection,
-                INSTANCES,
-                query=f"{request.parent}/instances",
-                size=request.page_size,
-                token=request.page_token,
-                where=where,
+                connection, INSTANCE_LIST, request, query=f"{request.parent}/instances", where=where
             )
         return pb.ListInstancesResponse(instances=map(instance_to_proto, found), next_page_token=token)
 

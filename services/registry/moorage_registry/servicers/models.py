@@ -9,6 +9,7 @@ from moorage_registry.mutation import mutate
 from moorage_registry.servicers.masks import check_mask
 from moorage_registry.store import listing, models
 from moorage_registry.store.database import Database, Transaction
+from moorage_registry.store.lists import MODEL_LIST
 from moorage_registry.store.tables import MODELS
 
 _CHANGEABLE = frozenset({"labels", "replicas", "source", "engine", "llama_cpp", "placement"})
@@ -40,9 +41,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         self, request: pb.ListModelsRequest, context: ServicerContext
     ) -> pb.ListModelsResponse:
         async with self._database.read() as connection:
-            found, token = await listing.page(
-                connection, MODELS, query="models", size=request.page_size, token=request.page_token
-            )
+            found, token = await listing.page(connection, MODEL_LIST, request, query="models")
         return pb.ListModelsResponse(models=map(model_to_proto, found), next_page_token=token)
 
     async def UpdateModel(

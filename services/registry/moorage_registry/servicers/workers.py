@@ -22,6 +22,7 @@ from moorage_registry.mutation import mutate
 from moorage_registry.servicers.masks import check_mask
 from moorage_registry.store import drains, ledger, listing, removal, workers
 from moorage_registry.store.database import Database, Transaction
+from moorage_registry.store.lists import WORKER_LIST
 from moorage_registry.store.tables import WORKERS
 
 
@@ -76,9 +77,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self, request: pb.ListWorkersRequest, context: ServicerContext
     ) -> pb.ListWorkersResponse:
         async with self._database.read() as connection:
-            found, token = await listing.page(
-                connection, WORKERS, query="workers", size=request.page_size, token=request.page_token
-            )
+            found, token = await listing.page(connection, WORKER_LIST, request, query="workers")
             views = await ledger.read_views(connection, found)
         return pb.ListWorkersResponse(workers=map(worker_to_proto, views), next_page_token=token)
 

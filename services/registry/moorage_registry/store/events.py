@@ -87,7 +87,7 @@ async def bounds(connection: AsyncConnection) -> Bounds:
 async def after(connection: AsyncConnection, revision: int, limit: int) -> Sequence[StoredEvent]:
     """Reads the events after a revision, in order."""
     found = await connection.exec_driver_sql(_AFTER, (revision, limit))
-    return [StoredEvent(*row) for row in found]
+    return [StoredEvent(**row._mapping) for row in found]  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
 async def compact(connection: AsyncConnection, keep: int) -> None:

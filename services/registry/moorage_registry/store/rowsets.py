@@ -4,7 +4,7 @@ So a change costs as many statements as it has kinds of rows, however many rows 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import cache
@@ -19,12 +19,13 @@ Row = Mapping[str, Any]
 
 def row_of(record: object) -> Row:
     """Returns the fields of a dataclass by name; unlike ``asdict`` it copies nothing."""
-    return {name: getattr(record, name) for name in _names(type(record))}
+    kind: Hashable = type(record)
+    return {name: getattr(record, name) for name in _names(kind)}
 
 
 @cache
-def _names(record: Any) -> tuple[str, ...]:  # noqa: ANN401
-    return tuple(field.name for field in fields(record))
+def _names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401
+    return tuple(field.name for field in fields(kind))
 
 
 class RowWriter:

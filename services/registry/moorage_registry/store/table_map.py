@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import fields, replace
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, Table, and_, delete, select, tuple_
+from sqlalchemy import ColumnElement, Select, Table, delete, select, tuple_
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -49,9 +49,20 @@ class RecordTable(Generic[R]):
         self._writer = RowWriter(table, key=["uid"], changing=mutable)
 
     @property
-    def key_length(self) -> int:
-        """How many parts a key has."""
-        return len(self._key)
+    def columns(self) -> Sequence[ColumnElement[Any]]:
+        """What a record is made of."""
+        return self._columns
+
+    @property
+    def key(self) -> Sequence[ColumnElement[Any]]:
+        """Columns of the id, outermost first."""
+        return self._key
+
+    def from_values(self, values: Sequence[Any]) -> R:
+        """Makes a record of the values of `columns`."""
+        return self._record(
+            **{column.name: value for column, value in zip(self._columns, values, strict=True)}
+        )
 
     def from_row(self, row: Row[Any]) -> R:
         """Makes a record of a row that holds this table's columns."""
@@ -114,13 +125,6 @@ class RecordTable(Generic[R]):
         if gone:
             await tx.execute(delete(self.table).where(self.table.c.uid.in_([record.uid for record in gone])))
             self._note(tx, Operation.DELETED, gone)
-
-    def page(
-        self, *, after: tuple[str, ...] | None, size: int, where: Sequence[ColumnElement[bool]] = ()
-    ) -> Select[Any]:
-        """Selects one page, by key, and one row more, which tells whether there is another page."""
-        start = [tuple_(*self._key) > after] if after else []
-        return self.select(and_(True, *where, *start)).limit(size + 1)  # noqa: FBT003 - SQL's TRUE
 
     def key_of(self, record: R) -> tuple[str, ...]:
         """Returns a record's key."""

@@ -1,0 +1,42 @@
+"""The fields of instances."""
+
+from moorage_common.core.names import INSTANCE, WORKER
+from moorage_common.core.placement import Verdict
+from moorage_common.core.states import InstanceState
+from moorage_registry.store import schema
+from moorage_registry.store.fields.columns import boolean, integer, member, record_fields, text, timestamp
+from moorage_registry.store.fields.json_columns import (
+    error_fields,
+    json_integer,
+    json_member,
+    json_text,
+    message_field,
+)
+from moorage_registry.store.fields.names import StoredName
+from moorage_registry.store.fields.stored import FieldTable
+
+_C = schema.instances.c
+
+INSTANCE_FIELDS = FieldTable(
+    [
+        StoredName("name", INSTANCE, _C.model_id, _C.id),
+        *record_fields(schema.instances),
+        member("state", InstanceState, _C.state),
+        timestamp("state_time", _C.state_at),
+        StoredName("worker", WORKER, _C.worker_id, nullable=True),
+        StoredName("last_worker", WORKER, _C.last_worker_id, nullable=True),
+        message_field("placement", _C.placement),
+        json_integer("placement.gpu_layers", _C.placement, "gpu_layers"),
+        json_integer("placement.total_layers", _C.placement, "total_layers"),
+        json_integer("placement.context_length", _C.placement, "context_length"),
+        json_member("explanation.verdict", Verdict, _C.explanation, "verdict"),
+        json_text("explanation.summary", _C.explanation, "summary"),
+        json_integer("explanation.workers_considered", _C.explanation, "workers_considered"),
+        text("endpoint", _C.endpoint),
+        *error_fields("error", _C.error),
+        integer("restart_count", _C.restart_count),
+        boolean("retiring", _C.retiring),
+        integer("generation", _C.generation),
+        boolean("evicting", _C.evicting),
+    ]
+)
