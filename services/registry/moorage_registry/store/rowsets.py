@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from sqlalchemy import Table
@@ -19,12 +18,7 @@ Row = Mapping[str, Any]
 
 def row_of(record: Any) -> Row:  # noqa: ANN401 - any dataclass
     """Returns the fields of a dataclass by name; unlike ``asdict`` it copies nothing."""
-    return {name: getattr(record, name) for name in _names(type(record))}
-
-
-@cache
-def _names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401
-    return tuple(field.name for field in fields(kind))
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 class RowWriter:
