@@ -23,6 +23,8 @@ from moorage.downloader.v1 import (
 from moorage.registry.v1 import (
     artifact_service_pb2,
     artifact_service_pb2_grpc,
+    audit_service_pb2,
+    audit_service_pb2_grpc,
     instance_service_pb2,
     instance_service_pb2_grpc,
     model_service_pb2,
@@ -80,6 +82,7 @@ class RegistryClient(Client):
         instance_service_pb2.DESCRIPTOR,
         artifact_service_pb2.DESCRIPTOR,
         watch_service_pb2.DESCRIPTOR,
+        audit_service_pb2.DESCRIPTOR,
     )
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
@@ -89,6 +92,7 @@ class RegistryClient(Client):
         self.instances = instance_service_pb2_grpc.InstanceServiceStub(channel)
         self.artifacts = artifact_service_pb2_grpc.ArtifactServiceStub(channel)
         self.watch = watch_service_pb2_grpc.WatchServiceStub(channel)
+        self.audit = audit_service_pb2_grpc.AuditServiceStub(channel)
 
 
 class SchedulerClient(Client):
