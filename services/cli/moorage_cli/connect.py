@@ -33,12 +33,16 @@ def downloader(target: MeshTarget) -> AbstractAsyncContextManager[DownloaderClie
 
 def agent(target: MeshTarget, address: str, worker: str) -> AbstractAsyncContextManager[AgentClient]:
     """Returns a client of a worker's agent at "host:port", to be entered."""
-    return _connected(AgentClient, target, Located(address=address, origin=f"the record of {worker}"))
+    # What is allowed with the mesh is allowed with its workers.
+    insecure = target.locate("registry").insecure
+    where = Located(address=address, origin=f"the record of {worker}", insecure=insecure)
+    return _connected(AgentClient, target, where)
 
 
 @asynccontextmanager
 async def _connected(kind: type[ClientT], target: MeshTarget, where: Located) -> AsyncIterator[ClientT]:
-    config = ChannelConfig(target=where.address, insecure=target.insecure, actor=actor())
+    insecure = target.allow_insecure or where.insecure
+    config = ChannelConfig(target=where.address, insecure=insecure, actor=actor())
     whence = f"{where.address} is from {where.origin}."
     try:
         # Nothing is exported: the spans are there for their ids, which the servers' logs repeat.

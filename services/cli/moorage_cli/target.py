@@ -48,7 +48,9 @@ class Located:
     address: str
     """ "host:port"."""
     origin: str
-    """Who says so, e.g. "--registry" or "context prod"."""
+    """Who says so, e.g. "--registry" or "context prod, by --context"."""
+    insecure: bool = False
+    """Whether who says so allows plaintext beyond this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,28 +85,17 @@ class MeshTarget:
         current = self._contexts().current
         return self._in_context(current, service, _CURRENT) if current else _in_home(DEFAULT_HOME, service)
 
-    @property
-    def insecure(self) -> bool:
-        """Whether plaintext beyond this machine is allowed, by a flag or by the context in use."""
-        chosen = self._context()
-        return self.allow_insecure or (chosen is not None and chosen.insecure)
-
-    def _context(self) -> Context | None:
-        for said in self.levels:
-            if said.context:
-                return self._named(said.context, said.words["context"])
-            if said.data_dir is not None or said.addresses:
-                return None
-        current = self._contexts().current
-        return self._named(current, _CURRENT) if current else None
-
     def _in_context(self, name: str, service: str, word: str) -> Located:
         context = self._named(name, word)
         if service not in context.addresses:
             raise Unavailable(
                 f"context {name!r} does not say where the {service} is", remedy=lacking(name, service)
             )
-        return Located(address=context.addresses[service], origin=f"context {name}, by {word}")
+        return Located(
+            address=context.addresses[service],
+            origin=f"context {name}, by {word}",
+            insecure=context.insecure,
+        )
 
     def _named(self, name: str, word: str) -> Context:
         try:

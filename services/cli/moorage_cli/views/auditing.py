@@ -38,8 +38,9 @@ def _changed(record: AuditRecord) -> str:
     if not record.HasField("after"):
         return "deleted"
     changes = differences(MessageToDict(record.before), MessageToDict(record.after))
-    told = [change for change in changes if _is_named(change, record)]
-    return "\n".join(str(change) for change in told) or ", ".join(record.changed_fields) or "nothing"
+    # Structs keep no order.
+    told = sorted(str(change) for change in changes if _is_named(change, record))
+    return "\n".join(told) or ", ".join(record.changed_fields) or "nothing"
 
 
 def _is_named(change: Change, record: AuditRecord) -> bool:

@@ -94,7 +94,12 @@ def _pool_cells(worker: Worker) -> Iterator[tuple[Cell, ...]]:
 
 
 def _bar(pool: MemoryPool) -> Bar:
-    return Bar(parts=(pool.claimed_bytes, pool.foreign_bytes, pool.reserved_bytes), total=pool.total_bytes)
+    return Bar(
+        claimed=pool.claimed_bytes,
+        foreign=pool.foreign_bytes,
+        reserved=pool.reserved_bytes,
+        total=pool.total_bytes,
+    )
 
 
 def _counts(fleet: Fleet) -> str:

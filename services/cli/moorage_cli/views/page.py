@@ -24,10 +24,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """How much of something is taken, and by whom. What the parts leave is free."""
+    """Memory, and who has it. What the others leave is free."""
 
-    parts: tuple[int, ...]
-    """What is taken, by kind: claimed, foreign, reserved."""
+    claimed: int
+    foreign: int
+    reserved: int
     total: int
 
 
@@ -49,15 +50,16 @@ Page = Sequence[Block]
 
 
 def filled(bar: Bar, width: int) -> tuple[int, ...]:
-    """Returns how many of so many cells each part of a bar takes; what is there at all takes one.
+    """Returns how many of so many cells are claimed, foreign and reserved; what is there at all takes one.
 
     The whole never takes more than there is, and never all of it while something is free.
     """
+    parts = (bar.claimed, bar.foreign, bar.reserved)
     if bar.total <= 0:
-        return tuple(0 for _ in bar.parts)
-    room = width if sum(bar.parts) >= bar.total else width - 1
+        return (0, 0, 0)
+    room = width if sum(parts) >= bar.total else width - 1
     cells: list[int] = []
-    for part in bar.parts:
+    for part in parts:
         wanted = max(round(part * width / bar.total), 1) if part > 0 else 0
         cells.append(min(wanted, room - sum(cells)))
     return tuple(cells)
