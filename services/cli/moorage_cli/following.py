@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 from rich.console import Console
 
@@ -23,11 +23,13 @@ _KINDS = (
 )
 
 
-async def follow_deployment(registry: RegistryClient, model: str, console: Console) -> Outcome:
-    """Shows how a model's deployment goes on, and returns how it ended."""
+async def follow_deployment(
+    registry: RegistryClient, model: str, console: Console, *, only: Collection[str] = ()
+) -> Outcome:
+    """Shows how a model's deployment goes on, or only that of some instances, and returns how it ended."""
     with ProgressView(console) as view:
         async for snapshot in snapshots(registry, _KINDS):
-            status = deployment_status(snapshot, model)
+            status = deployment_status(snapshot, model, only=only)
             view.show(status.milestones, status.transfers)
             if status.outcome is not None:
                 return status.outcome

@@ -119,7 +119,7 @@ _LABELS: Mapping[str, tuple[Any, object]] = {
                 "--label",
                 "-l",
                 metavar="KEY=VALUE",
-                help="Only those with this label, or KEY!=VALUE without.",
+                help="Only those with this label, or KEY!=VALUE without; * is anything.",
                 rich_help_panel=_WHICH,
             ),
         ],
@@ -136,9 +136,15 @@ def connected(command: Command) -> Callable[..., None]:
     return _with_options(command, _COMMON)
 
 
-def listed(*, labels: bool = False) -> Callable[[Command], Callable[..., None]]:
-    """Makes a client command that lists: what the options say of the list is the parameter `query`."""
+def listed(*, labels: bool = False, limit: int | None = None) -> Callable[[Command], Callable[..., None]]:
+    """Makes a client command that lists: what the options say of the list is the parameter `query`.
+
+    Args:
+        labels: Whether what is listed has labels.
+        limit: How many are listed unless more are asked for. None: all.
+    """
     extra = {**_QUERY, **(_LABELS if labels else {})}
+    extra["limit"] = (extra["limit"][0], limit)
     return lambda command: _with_options(command, {**extra, **_COMMON})
 
 

@@ -59,6 +59,7 @@ def _label_condition(text: str) -> str:
             f"{text!r} selects by no label",
             remedy="Write KEY=VALUE or KEY!=VALUE, several with commas; anything else by --filter.",
         )
-    key, operator = found["key"], "!=" if found["operator"] == "!=" else "="
-    field = f"labels.{key}" if _PLAIN_KEY.fullmatch(key) else f"labels.{quoted(key)}"
-    return f"{field} {operator} {quoted(found['value'])}"
+    key = found["key"]
+    condition = is_equal(f"labels.{key if _PLAIN_KEY.fullmatch(key) else quoted(key)}", found["value"])
+    # "!=" alone would leave out what has no such label.
+    return f"NOT {condition}" if found["operator"] == "!=" else condition

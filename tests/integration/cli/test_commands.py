@@ -176,7 +176,9 @@ async def test_audit_shows_from_what_to_what_and_asks_for_one_resource(
     async with scripted_registry(ListAuditRecords=list_records) as target:
         assert await audit.run(target, name="tiny", query=query, output=TABLE) == 0
     (asked_once,) = asked
-    assert asked_once.filter == '(actor = "ada@bridge") AND (resource = "models/tiny")'
+    assert asked_once.filter == (
+        '(actor = "ada@bridge") AND (resource = "models/tiny" OR resource = "models/tiny/instances/*")'
+    )
     assert (asked_once.order_by, asked_once.page_size) == ("time", 1)
     line = capsys.readouterr().out.splitlines()[1]
     for part in ("ada@bridge", "UpdateModel", "models/tiny", "replicas: 1 → 3"):

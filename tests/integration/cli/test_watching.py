@@ -9,6 +9,7 @@ import pytest
 from scripted_registry import scripted_registry
 
 from moorage.registry.v1.instance_pb2 import Instance, InstanceState
+from moorage.registry.v1.model_service_pb2 import ListModelsRequest, ListModelsResponse
 from moorage.registry.v1.watch_service_pb2 import (
     ResourceKind,
     WatchOperation,
@@ -17,7 +18,8 @@ from moorage.registry.v1.watch_service_pb2 import (
 )
 from moorage_cli.commands import watch
 from moorage_cli.results import Output
-from moorage_common.core.errors import ErrorReason, MoorageError, OutOfRange, Unavailable
+from moorage_cli.target import MeshTarget
+from moorage_common.core.errors import ErrorReason, MoorageError, OutOfRange, ResourceExhausted, Unavailable
 
 NAME = "models/a/instances/1"
 BOOKMARK = WatchOperation.WATCH_OPERATION_BOOKMARK
@@ -38,6 +40,10 @@ def current(state: str) -> WatchResponse:
 
 async def forever() -> None:
     await asyncio.Event().wait()
+
+
+async def list_models(request: ListModelsRequest, context: Any) -> ListModelsResponse:
+    return ListModelsResponse()
 
 
 class Script:
@@ -64,7 +70,7 @@ class Script:
 def watched(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     async def run(script: Script, **options: Any) -> tuple[list[str], list[str]]:
         values = {"names": [], "kinds": [], "since": None, "output": Output.TABLE, **options}
-        async with scripted_registry(Watch=script.watch) as target:
+        async with scripted_registry(Watch=script.watch, ListModels=list_models) as target:
             running = asyncio.create_task(watch.run(target, **values))
             over = asyncio.create_task(script.over.wait())
             await asyncio.wait([running, over], return_when=asyncio.FIRST_COMPLETED)
@@ -118,7 +124,7 @@ async def test_a_broken_stream_is_taken_up_where_it_broke(watched: Callable[...,
         (False, 7),
         (False, 8),
     ]
-    assert noted == ["The registry does not answer; trying on."] * 2
+    assert noted == ["going away; trying on.", "too slow; trying on."]
 
 
 async def test_what_the_registry_no_longer_keeps_is_said_to_be_missed(watched: Callable[..., Any]) -> None:
@@ -155,6 +161,25 @@ async def test_programs_get_one_document_a_line_and_none_of_what_was_there(
     assert names == [NAME]
 
 
-async def test_a_registry_that_is_not_there_is_said_at_once(watched: Callable[..., Any]) -> None:
+async def test_a_watch_that_has_heard_nothing_yet_goes_on_too(watched: Callable[..., Any]) -> None:
+    busy = ResourceExhausted("there are as many watchers as the server takes")
+    script = Script([busy], [Unavailable("going away")], [event(12, "RUNNING")])
+    told, noted = await watched(script, since=11)
+    assert len(told) == 1
+    assert [each.after_revision for each in script.asked] == [11, 11, 11]
+    assert noted == ["there are as many watchers as the server takes; trying on."]
+
+
+async def test_a_watch_goes_on_from_where_the_registry_says(watched: Callable[..., Any]) -> None:
+    draining = Unavailable(
+        "going away", reason=ErrorReason.SERVER_DRAINING, metadata={"resume_after_revision": "40"}
+    )
+    script = Script([event(12, "STARTING"), draining], [event(41, "RUNNING")])
+    await watched(script, since=11)
+    assert [each.after_revision for each in script.asked] == [11, 40]
+
+
+async def test_a_registry_that_is_not_there_is_said_at_once(free_port: int) -> None:
+    target = MeshTarget.at({"registry": f"127.0.0.1:{free_port}"})
     with pytest.raises(Unavailable):
-        await watched(Script([Unavailable("no")]))
+        await watch.run(target, names=[], kinds=[], since=None, output=Output.TABLE)

@@ -7,7 +7,7 @@ from moorage_common.core.errors import InvalidArgument
 def test_labels_become_conditions() -> None:
     assert label_conditions(["zone=a", "tier!=gold, team == x"]) == [
         'labels.zone = "a"',
-        'labels.tier != "gold"',
+        'NOT labels.tier = "gold"',
         'labels.team = "x"',
     ]
     assert label_conditions(['k8s.io/zone=say "a"', "empty="]) == [

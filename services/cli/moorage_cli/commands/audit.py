@@ -8,12 +8,13 @@ from moorage_cli.query import Query, is_equal
 from moorage_cli.results import Output, Result, names_of
 from moorage_cli.target import MeshTarget
 from moorage_cli.views.auditing import audit_rows
+from moorage_common.core.names import MODEL
 
 
 async def run(target: MeshTarget, *, name: str, query: Query, output: Output) -> int:
     """Lists the audit records of one resource, or of all."""
     if name:
-        query = query.narrowed(is_equal("resource", resource_of(name)))
+        query = query.narrowed(_on(resource_of(name)))
     async with connect.registry(target) as registry:
         records = await audit_records(registry, query)
     result = Result(
@@ -24,3 +25,9 @@ async def run(target: MeshTarget, *, name: str, query: Query, output: Output) ->
     )
     show(output, result)
     return 0
+
+
+def _on(resource: str) -> str:
+    """The condition that a record is of a resource; that of a model also covers its instances."""
+    own = is_equal("resource", resource)
+    return f"{own} OR {is_equal('resource', f'{resource}/instances/*')}" if MODEL.matches(resource) else own

@@ -19,6 +19,8 @@ from moorage_cli.views.milestones import Mark
 from moorage_common.core.errors import Unavailable
 from moorage_common.rpc.address import Address
 
+_GOES_BEFORE = ("MOORAGE_REGISTRY", "MOORAGE_CONTEXT", "MOORAGE_HOME")
+
 
 async def list_(*, output: Output) -> int:
     """Lists the contexts."""
@@ -57,7 +59,11 @@ async def show_(target: MeshTarget, *, output: Output) -> int:
 async def use(*, name: str) -> int:
     """Makes a context the current one."""
     _write(_read().using(name))
-    print_milestone(make_console(stderr=True), Mark.DONE, "using", f"context {name}")
+    console = make_console(stderr=True)
+    print_milestone(console, Mark.DONE, "using", f"context {name}")
+    for variable in _GOES_BEFORE:
+        if os.environ.get(variable):
+            print_milestone(console, Mark.TROUBLE, "note", f"{variable} is set, and goes before the context")
     return 0
 
 

@@ -1,6 +1,7 @@
 """`moor deploy`: creates a model and follows it until it answers."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -101,12 +102,21 @@ async def report(registry: RegistryClient, model: str, *, output: Output) -> Non
     show(output, Result(data=data, names=[model]))
 
 
-async def follow(registry: RegistryClient, model: str, *, timeout_s: float | None) -> int:
-    """Shows how a model comes to run, until it does or something is in its way; returns the exit code."""
+async def follow(
+    registry: RegistryClient, model: str, *, timeout_s: float | None, only: Collection[str] = ()
+) -> int:
+    """Shows how a model comes to run, until it does or something is in its way; returns the exit code.
+
+    Args:
+        registry: Whom to ask.
+        model: Its name.
+        timeout_s: How long to look on. None: to its end.
+        only: Instances by name: these alone. Empty: as many as are wanted.
+    """
     console = make_console(stderr=True)
     try:
         async with asyncio.timeout(timeout_s):
-            outcome = await follow_deployment(registry, model, console)
+            outcome = await follow_deployment(registry, model, console, only=only)
     except TimeoutError:
         late = DeadlineExceeded(
             f"{model} does not run after {timeout_s:g} s; its deployment goes on",

@@ -35,6 +35,7 @@ async def run(target: MeshTarget, *, name: str, wait: bool, timeout_s: float | N
                 where = f" on {instance.worker}" if instance.worker else ""
                 print_milestone(console, Mark.DONE, "restarting", f"{instance.name}{where}")
         if wait and restarted:
-            code = await follow(registry, parent(restarted[0].name), timeout_s=timeout_s) or code
+            model, names = parent(restarted[0].name), names_of(restarted)
+            code = await follow(registry, model, timeout_s=timeout_s, only=names) or code
     show(output, Result(data={"instances": restarted}, names=names_of(restarted)))
     return code

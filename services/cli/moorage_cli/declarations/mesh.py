@@ -94,7 +94,7 @@ async def watch(
         """moor audit --filter 'actor = "ada@bridge"'""",
     ),
 )
-@listed()
+@listed(limit=50)
 async def audit(
     target: MeshTarget,
     query: Query,
