@@ -47,7 +47,7 @@ _TONES = {Tone.PLAIN: "", Tone.STRONG: "bold", Tone.QUIET: "dim", Tone.TROUBLE: 
 _BAR_PARTS = (("█", "green"), ("▒", "yellow"), ("▚", "dim"))
 """How what is claimed, foreign and reserved looks, in this order."""
 _BAR_FREE = ("░", "dim")
-_BAR_WIDTH = 20
+_BAR_WIDTH = 10
 _LABEL_WIDTH = 11
 _LEAST_LAST_COLUMN = 40
 _COLUMN_GAP = 2
@@ -141,9 +141,17 @@ def _drawn(block: Block, *, cut_to: int | None = None) -> RenderableType:
             return Text(block.text, style=_TONES[block.tone])
         return Text(block.text, style=_TONES[block.tone], no_wrap=True, overflow="ellipsis")
     table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+    widths = _widths(block)
     for position, column in enumerate(block.columns):
-        folded = cut_to is None and position == len(block.columns) - 1
-        table.add_column(column, no_wrap=not folded, overflow="fold" if cut_to is None else "ellipsis")
+        if position < len(widths) - 1:
+            # What does not fit in a window is cut off at its edge, not from every column.
+            table.add_column(column, no_wrap=True, min_width=widths[position])
+        elif cut_to is None:
+            table.add_column(column, overflow="fold")
+        else:
+            # Or the other columns would give way to a long last one.
+            left = max(cut_to - block.indent - sum(widths[:-1]) - _COLUMN_GAP * position, len(column))
+            table.add_column(column, no_wrap=True, overflow="ellipsis", max_width=left)
     for cells in block.cells:
         table.add_row(*(_drawn_cell(cell) for cell in cells))
     return Padding(table, (0, 0, 0, block.indent), expand=False)
@@ -161,10 +169,15 @@ def _drawn_cell(cell: Cell) -> Text:
 
 def _least_width(rows: Rows) -> int:
     """Returns how many cells a table needs if nothing but its last column is folded, and that not to shreds."""
-    lines = (rows.columns, *rows.cells)
-    widths = [max(_cell_width(line[position]) for line in lines) for position in range(len(rows.columns))]
+    widths = _widths(rows)
     gaps = _COLUMN_GAP * (len(widths) - 1)
     return rows.indent + sum(widths[:-1]) + min(widths[-1], _LEAST_LAST_COLUMN) + gaps
+
+
+def _widths(rows: Rows) -> list[int]:
+    """Returns how many cells each column needs."""
+    lines = (rows.columns, *rows.cells)
+    return [max(_cell_width(line[position]) for line in lines) for position in range(len(rows.columns))]
 
 
 def _cell_width(cell: Cell) -> int:

@@ -22,7 +22,7 @@ def worker(name: str, state: WorkerState.ValueType, *, free: int) -> Worker:
     return Worker(
         name=f"workers/{name}",
         state=state,
-        facts=NodeFacts(accelerators=[Accelerator(uuid="GPU-1", index=0, product="L40S")]),
+        facts=NodeFacts(accelerators=[Accelerator(uuid="GPU-1", index=0, product="NVIDIA L40S")]),
         ram=MemoryPool(pool="ram", total_bytes=100, available_bytes=100),
         accelerator_memory=[
             MemoryPool(
@@ -77,11 +77,11 @@ def test_each_pool_has_a_bar_and_figures() -> None:
     assert memory.cells[2:4] == (
         (
             "full", "READY", "RAM",
-            Bar(claimed=0, foreign=0, reserved=0, total=100), "0 B", "0 B", "0 B", "100 B", "100 B",
+            Bar(claimed=0, foreign=0, reserved=0, total=100), "0 B", "0 B", "0 B", "100 B",
         ),
         (
             "", "", "0 L40S",
-            Bar(claimed=70, foreign=15, reserved=5, total=100), "70 B", "15 B", "5 B", "10 B", "100 B",
+            Bar(claimed=70, foreign=15, reserved=5, total=100), "70 B", "15 B", "5 B", "10 B",
         ),
     )  # fmt: skip
     assert {len(cells) for cells in memory.cells} == {len(memory.columns)}

@@ -52,7 +52,7 @@ def overview_page(fleet: Fleet, *, now: datetime, silent_s: float = 0.0, zone: t
 def memory_rows(workers: Iterable[Worker]) -> Rows:
     """Returns one row per memory pool of each worker."""
     return Rows(
-        ("WORKER", "STATE", "POOL", "MEMORY", "CLAIMED █", "FOREIGN ▒", "RESERVED ▚", "FREE ░", "OF"),
+        ("WORKER", "STATE", "POOL", "MEMORY", "CLAIMED █", "FOREIGN ▒", "RESERVED ▚", "FREE ░"),
         tuple(row for worker in workers for row in _pool_cells(worker)),
     )
 
@@ -76,7 +76,10 @@ def running_rows(instances: Iterable[Instance], *, now: datetime) -> Rows:
 
 
 def _pool_cells(worker: Worker) -> Iterator[tuple[Cell, ...]]:
-    products = {each.uuid: f"{each.index} {each.product}" for each in worker.facts.accelerators}
+    products = {
+        each.uuid: f"{each.index} {each.product.removeprefix('NVIDIA ')}"
+        for each in worker.facts.accelerators
+    }
     pools = [worker.ram, *worker.accelerator_memory]
     for position, pool in enumerate(pools):
         first = position == 0
@@ -89,7 +92,6 @@ def _pool_cells(worker: Worker) -> Iterator[tuple[Cell, ...]]:
             size(pool.foreign_bytes),
             size(pool.reserved_bytes),
             size(pool.available_bytes),
-            size(pool.total_bytes),
         )
 
 
