@@ -85,7 +85,8 @@ def test_a_model_too_large_for_every_worker_waits_and_says_why(mesh: MeshUnderTe
     assert rejection["remedy"]
     explained = mesh.moor("explain", "wide").stdout
     assert "NEVER FITS" in explained
-    assert "insufficient ram" in explained
+    assert "1 worker considered" in explained
+    assert "insufficient RAM" in explained
     mesh.moor("delete", "wide")
 
 
@@ -122,4 +123,15 @@ def test_a_mesh_that_is_not_there_is_said(mesh: MeshUnderTest, tmp_path: Path) -
     refused = mesh.moor("ps", "--data-dir", str(tmp_path), code=4)
     assert "moor up" in refused.stderr
     away = mesh.moor("ps", "--registry", "127.0.0.1:9", code=4)
-    assert "remedy:" in away.stderr
+    assert "127.0.0.1:9 is from --registry." in away.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["ps", "--limit", "0"], ["scale", "life", "many"], ["nonsense"], ["ps", "-o", "xml"]]
+)
+def test_wrong_usage_has_an_exit_code_of_its_own(mesh: MeshUnderTest, words: list[str]) -> None:
+    assert "Usage: moor" in mesh.moor(*words, code=2).stderr
+
+
+def test_a_label_selector_that_is_none_is_refused(mesh: MeshUnderTest) -> None:
+    assert "selects by no label" in mesh.moor("models", "-l", "zone", code=1).stderr

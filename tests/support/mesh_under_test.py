@@ -29,7 +29,14 @@ class MeshUnderTest:
     def __init__(self, home: Path, models: Path, environment: dict[str, str]) -> None:
         self.home = home
         self.models = models
-        self.environment = {**os.environ, "MOORAGE_HOME": str(home), "NO_COLOR": "1", **environment}
+        self.environment = {
+            **os.environ,
+            "MOORAGE_HOME": str(home),
+            # Whoever runs the tests has contexts of their own.
+            "XDG_CONFIG_HOME": str(home.with_name(f"{home.name}-config")),
+            "NO_COLOR": "1",
+            **environment,
+        }
         self.output = home.with_name("up.txt")
         self.process: subprocess.Popen[bytes] | None = None
 

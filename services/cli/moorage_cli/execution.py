@@ -7,14 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from moorage_cli.console import make_console
-from moorage_cli.failures import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    exit_code,
-    of_system,
-    print_defect,
-    print_error,
-)
+from moorage_cli.exits import EXIT_FAILED, EXIT_INTERRUPTED
+from moorage_cli.failures import exit_code, of_system, print_defect, print_error
 from moorage_common.core.errors import MoorageError
 from moorage_common.runtime.logs import configure_logs
 

@@ -1,18 +1,11 @@
-"""How errors are told, and the exit codes.
-
-- 0: done
-- 1: refused or failed; what, why, and what to do is printed
-- 2: wrong usage
-- 3: deployed, but it does not run: no worker could ever hold it, or time is up
-- 4: the mesh cannot be reached
-- 130: interrupted
-"""
+"""How errors are told, and the exit codes that they end with."""
 
 import errno
 
 from rich.console import Console
 from rich.text import Text
 
+from moorage_cli.exits import EXIT_FAILED, EXIT_UNREACHABLE
 from moorage_common.core.errors import (
     DeadlineExceeded,
     ErrorReason,
@@ -23,19 +16,29 @@ from moorage_common.core.errors import (
     Unavailable,
 )
 
-_MESH_AWAY = "Is the mesh up? Start it with 'moor up', or say where it is with --registry and the like."
+MESH_AWAY = "Is the mesh up? 'moor up' starts one on this machine."
+"""What to do about a mesh that cannot be reached."""
 
 _AWAY = (ErrorReason.SERVICE_UNAVAILABLE, ErrorReason.SERVER_DRAINING, ErrorReason.DEADLINE_EXCEEDED)
 
-EXIT_FAILED = 1
-EXIT_UNPLACED = 3
-EXIT_UNREACHABLE = 4
-EXIT_INTERRUPTED = 130
+
+_REMEDIES = {
+    (ErrorReason.RESOURCE_NOT_FOUND, "models"): "'moor ps' shows what there is.",
+    (ErrorReason.RESOURCE_NOT_FOUND, "workers"): "'moor workers' shows which there are.",
+    (ErrorReason.RESOURCE_EXISTS, "models"): (
+        "Give another one with --name, or remove that one with 'moor delete {name}'."
+    ),
+    (ErrorReason.WORKER_IN_USE, "workers"): (
+        "Empty it first: moor drain {name}. Or say --force, if the node is gone for good."
+    ),
+    (ErrorReason.METHOD_UNKNOWN, ""): "The service is older than this moor: bring both to one version.",
+}
+"""By reason, and the collection of the resource or any: what `moor` itself can do about it."""
 
 
 def exit_code(error: MoorageError) -> int:
     """Returns the exit code that an error ends the program with."""
-    return EXIT_UNREACHABLE if _is_mesh_away(error) else EXIT_FAILED
+    return EXIT_UNREACHABLE if is_mesh_away(error) else EXIT_FAILED
 
 
 def of_system(error: OSError) -> MoorageError:
@@ -45,7 +48,7 @@ def of_system(error: OSError) -> MoorageError:
         case errno.ENOSPC | errno.EDQUOT:
             return ResourceExhausted(said, reason=ErrorReason.DISK_FULL, remedy="Make room on the disk.")
         case errno.EACCES | errno.EPERM:
-            return PermissionDenied(said, remedy="Was it made by another user? Give another --data-dir.")
+            return PermissionDenied(said, remedy="Was it made by another user?")
         case _:
             return Internal(said)
 
@@ -66,21 +69,15 @@ def print_error(console: Console, error: MoorageError) -> None:
 
 def _usual_remedy(error: MoorageError) -> str:
     """What `moor` itself can do about an error that came without a remedy."""
-    if _is_mesh_away(error):
-        return _MESH_AWAY
+    if is_mesh_away(error):
+        return MESH_AWAY
     collection, _, name = error.resource.partition("/")
-    match error.reason, collection:
-        case ErrorReason.RESOURCE_NOT_FOUND, "models":
-            return "'moor ps' shows what there is."
-        case ErrorReason.RESOURCE_NOT_FOUND, "workers":
-            return "'moor workers' shows which there are."
-        case ErrorReason.RESOURCE_EXISTS, "models":
-            return f"Give another one with --name, or remove that one with 'moor delete {name}'."
-        case _:
-            return ""
+    remedy = _REMEDIES.get((error.reason, collection)) or _REMEDIES.get((error.reason, ""), "")
+    return remedy.format(name=name)
 
 
-def _is_mesh_away(error: MoorageError) -> bool:
+def is_mesh_away(error: MoorageError) -> bool:
+    """Whether an error says that a part of the mesh cannot be reached."""
     # A source or an engine that does not answer is another matter.
     return isinstance(error, Unavailable | DeadlineExceeded) and error.reason in _AWAY
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 from rich.console import Console
 
@@ -23,11 +23,13 @@ _KINDS = (
 )
 
 
-async def follow_deployment(registry: RegistryClient, model: str, console: Console) -> Outcome:
-    """Shows how a model's deployment goes on, and returns how it ended."""
+async def follow_deployment(
+    registry: RegistryClient, model: str, console: Console, *, only: Collection[str] = ()
+) -> Outcome:
+    """Shows how a model's deployment goes on, or only that of some instances, and returns how it ended."""
     with ProgressView(console) as view:
-        async for snapshot in _snapshots(registry):
-            status = deployment_status(snapshot, model)
+        async for snapshot in snapshots(registry, _KINDS):
+            status = deployment_status(snapshot, model, only=only)
             view.show(status.milestones, status.transfers)
             if status.outcome is not None:
                 return status.outcome
@@ -44,6 +46,21 @@ async def follow_until_gone(registry: RegistryClient, model: str) -> None:
     await _until(registry, lambda resources: model not in resources.models)
 
 
+async def follow_until_none_retires(registry: RegistryClient, model: str) -> None:
+    """Returns once no instance of a model is on its way out."""
+    prefix = f"{model}/"
+    await _until(
+        registry,
+        lambda resources: (
+            not any(
+                instance.retiring
+                for instance in resources.instances.values()
+                if instance.name.startswith(prefix)
+            )
+        ),
+    )
+
+
 def _is_stopped(resources: Resources, model: str) -> bool:
     return all(
         instance.state == InstanceState.INSTANCE_STATE_STOPPED for instance in instances_of(resources, model)
@@ -51,14 +68,16 @@ def _is_stopped(resources: Resources, model: str) -> bool:
 
 
 async def _until(registry: RegistryClient, condition: Callable[[Resources], bool]) -> None:
-    async for snapshot in _snapshots(registry):
+    async for snapshot in snapshots(registry, _KINDS):
         if condition(snapshot):
             return
 
 
-async def _snapshots(registry: RegistryClient) -> AsyncIterator[CacheSnapshot]:
+async def snapshots(
+    registry: RegistryClient, kinds: Sequence[ResourceKind.ValueType]
+) -> AsyncIterator[CacheSnapshot]:
     """Yields what there is, then again whenever something changed. It takes up broken streams by itself."""
-    informer = Informer(registry.watch, kinds=_KINDS)
+    informer = Informer(registry.watch, kinds=kinds)
     running = asyncio.create_task(informer.run())
     try:
         await informer.wait_synced()

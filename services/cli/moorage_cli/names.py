@@ -5,6 +5,9 @@ from collections.abc import Iterable
 
 from moorage_common.core.errors import InvalidArgument
 from moorage_common.core.names import (
+    ARTIFACT,
+    ARTIFACT_COPY,
+    DOWNLOAD,
     INSTANCE,
     MODEL,
     WORKER,
@@ -14,6 +17,7 @@ from moorage_common.core.names import (
 )
 
 _LONGEST_ID = 63
+_PATTERNS = (WORKER, MODEL, INSTANCE, ARTIFACT, ARTIFACT_COPY, DOWNLOAD)
 
 
 def model_of(text: str) -> str:
@@ -46,6 +50,22 @@ def instance_of(text: str) -> str | None:
         return None
     model, _, instance = text.partition("/")
     return instance_name(model, instance)
+
+
+def resource_of(text: str) -> str:
+    """Returns a full name for one, for "model/instance", or for the id of a model. Raises `InvalidArgument`."""
+    if any(pattern.matches(text) for pattern in _PATTERNS):
+        return text
+    return instance_of(text) or model_of(text)
+
+
+def watched_names(texts: Iterable[str]) -> list[str]:
+    """Returns the names to watch for what people name: with a model, also its instances. Raises `InvalidArgument`."""
+    names: list[str] = []
+    for text in texts:
+        name = resource_of(text)
+        names += [name, f"{name}/instances/-"] if MODEL.matches(name) else [name]
+    return list(dict.fromkeys(names))
 
 
 def model_id_from_source(source: str) -> str:

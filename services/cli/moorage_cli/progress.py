@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -14,8 +15,9 @@ from rich.progress import (
     TextColumn,
 )
 
-from moorage_cli.console import print_milestone
+from moorage_cli.console import picture, print_milestone
 from moorage_cli.views.milestones import Mark, Milestone, Transfer
+from moorage_cli.views.page import Page
 from moorage_cli.views.words import duration, size
 
 _LINE_EVERY_S = 2.0
@@ -100,3 +102,41 @@ def _rate(transfer: Transfer) -> str:
     if not per_second:
         return ""
     return f"{size(per_second)}/s, {duration((transfer.size_bytes - transfer.done_bytes) / per_second)} left"
+
+
+class PageView:
+    """Tells every milestone once, and on a terminal keeps below them how things stand.
+
+    Args:
+        console: Where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._told: set[Milestone] = set()
+        self._live = Live(console=console, transient=True, auto_refresh=False)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def show(self, milestones: Iterable[Milestone], standing: Page) -> None:
+        """Brings what is shown up to date."""
+        for milestone in milestones:
+            # On a terminal what waits is seen below.
+            seen_below = self._console.is_terminal and milestone.mark is Mark.WAITING
+            if milestone not in self._told and not seen_below:
+                self._told.add(milestone)
+                print_milestone(self._console, milestone.mark, milestone.label, milestone.text)
+        if self._console.is_terminal:
+            self._live.update(picture(standing, width=self._console.width), refresh=True)

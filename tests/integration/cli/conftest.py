@@ -1,5 +1,7 @@
-"""Directories and ports for real processes."""
+"""Directories and ports for real processes, and a stdout that has no logs of servers in this process."""
 
+import io
+import logging
 import shutil
 import socket
 import tempfile
@@ -7,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from moorage_common.runtime.logs import configure_logs
 
 
 @pytest.fixture
@@ -24,3 +28,13 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+@pytest.fixture(autouse=True)
+def logs_elsewhere() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    configure_logs(style="json", stream=io.StringIO())
+    yield
+    root.handlers = handlers
+    root.setLevel(level)

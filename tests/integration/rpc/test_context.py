@@ -49,6 +49,26 @@ async def test_a_call_without_request_id_gets_one(mesh):
     assert all(seen)
 
 
+async def test_who_calls_goes_with_every_call(mesh):
+    seen = []
+
+    async def get_model(request, context):
+        seen.append(dict(context.invocation_metadata()).get("x-moorage-actor"))
+        return GetModelResponse()
+
+    async def watch(request, context):
+        seen.append(dict(context.invocation_metadata()).get("x-moorage-actor"))
+        yield WatchResponse(revision=1)
+
+    server = await mesh.serve(GetModel=get_model, Watch=watch)
+    named = await mesh.connect(server, actor="ada@bridge")
+    await named.models.GetModel(GET)
+    _ = [event async for event in named.watch.Watch(WatchRequest())]
+    await named.models.GetModel(GET, metadata=(("x-moorage-actor", "bob@deck"),))
+    await (await mesh.connect(server)).models.GetModel(GET)
+    assert seen == ["ada@bridge", "ada@bridge", "bob@deck", None]
+
+
 async def test_a_stream_has_no_deadline_unless_given_one(mesh):
     seen = []
 

@@ -190,6 +190,22 @@ def test_every_replica_must_run_and_those_on_their_way_out_do_not_count() -> Non
     assert status(model, [leaving, first, second]).outcome is not None
 
 
+def test_only_some_instances_can_be_looked_at_whatever_the_others_do() -> None:
+    model = Model()
+    model.CopyFrom(RESOLVED)
+    model.replicas = 3
+    mine = instance(InstanceState.INSTANCE_STATE_STARTING)
+    stuck = never_fits(considered=1)
+    stuck.name = "models/tiny/instances/i2"
+    shown = Shown(models={model.name: model}, instances={each.name: each for each in (mine, stuck)})
+    only = [mine.name]
+    assert deployment_status(shown, model.name, only=only).outcome is None
+    mine.state = InstanceState.INSTANCE_STATE_RUNNING
+    outcome = deployment_status(shown, model.name, only=only).outcome
+    assert outcome is not None
+    assert outcome.kind is OutcomeKind.RUNNING
+
+
 def never_fits(considered: int, verdict: Verdict.ValueType = Verdict.VERDICT_NEVER_FITS) -> Instance:
     rejection = Rejection(
         reason=PlacementReason.PLACEMENT_REASON_INSUFFICIENT_RAM, remedy="Add a worker with 9 GiB."

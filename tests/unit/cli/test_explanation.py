@@ -1,3 +1,7 @@
+import io
+
+from rich.console import Console
+
 from moorage.common.v1.placement_pb2 import (
     Explanation,
     MemoryClaim,
@@ -11,7 +15,8 @@ from moorage.common.v1.placement_pb2 import (
     Verdict,
     WorkerExplanation,
 )
-from moorage_cli.views.explanation import claim_rows, count_line, headline, worker_rows
+from moorage_cli.console import print_page
+from moorage_cli.views.explanation import count_lines, explanation_page, headline
 
 EXPLANATION = Explanation(
     verdict=Verdict.VERDICT_NEVER_FITS,
@@ -53,27 +58,75 @@ def test_the_answer_in_a_line() -> None:
 
 
 def test_how_many_were_rejected_for_what() -> None:
-    assert count_line(EXPLANATION) == "3 workers considered; rejected: 2 insufficient ram"
-    assert count_line(Explanation(workers_considered=1)) == "1 worker considered"
-
-
-def test_each_worker_has_its_score_or_its_rejections() -> None:
-    assert worker_rows(EXPLANATION).cells == (
-        ("a", "rank 1, score 0.75", "", "", "spread 0.50*1.5"),
-        ("b", "insufficient ram", "2.00 KiB", "1.00 KiB", "Stop something."),
-        ("b", "os unsupported", "LINUX", "DARWIN", ""),
-    )
-
-
-def test_what_is_held_and_for_what() -> None:
-    claim = MemoryClaim(
-        pool="ram",
-        size_bytes=3072,
-        parts=[
-            MemoryClaimPart(part=MemoryPart.MEMORY_PART_WEIGHTS, size_bytes=2048),
-            MemoryClaimPart(part=MemoryPart.MEMORY_PART_KV_CACHE, size_bytes=1024),
+    assert count_lines(EXPLANATION) == ["3 workers considered", "  2  insufficient RAM", "  1  could take it"]
+    assert count_lines(Explanation(workers_considered=1)) == ["1 worker considered", "  1  could take it"]
+    crowd = Explanation(
+        workers_considered=112,
+        reason_counts=[
+            ReasonCount(reason=PlacementReason.PLACEMENT_REASON_INSUFFICIENT_GPU_MEMORY, worker_count=104),
+            ReasonCount(reason=PlacementReason.PLACEMENT_REASON_OS_UNSUPPORTED, worker_count=8),
         ],
     )
-    assert claim_rows(Placement(worker="workers/w", claims=[claim])).cells == (
-        ("w/ram", "3.00 KiB", "weights 2.00 KiB, kv cache 1.00 KiB"),
-    )
+    assert count_lines(crowd) == [
+        "112 workers considered",
+        "  104  insufficient GPU memory",
+        "    8  OS unsupported",
+    ]
+
+
+CLAIM = MemoryClaim(
+    pool="ram",
+    size_bytes=3072,
+    parts=[
+        MemoryClaimPart(part=MemoryPart.MEMORY_PART_WEIGHTS, size_bytes=2048),
+        MemoryClaimPart(part=MemoryPart.MEMORY_PART_KV_CACHE, size_bytes=1024),
+    ],
+)
+
+
+def printed(placement: Placement, explanation: Explanation, width: int = 100) -> list[str]:
+    written = io.StringIO()
+    print_page(Console(file=written, width=width), explanation_page("models/m", placement, explanation))
+    return [line.rstrip() for line in written.getvalue().splitlines()]
+
+
+def test_what_fits_nowhere_reads_from_the_answer_to_the_closest_workers() -> None:
+    assert printed(Placement(), EXPLANATION) == [
+        "models/m",
+        "  NEVER FITS: no worker has 9 GiB",
+        "",
+        "  3 workers considered",
+        "    2  insufficient RAM",
+        "    1  could take it",
+        "",
+        "  WORKER  RANK  SCORE  MADE OF",
+        "  a       1     0.75   spread 0.50 * 1.5",
+        "",
+        "  CLOSEST  RULE              NEEDED    AVAILABLE  REMEDY",
+        "  b        insufficient RAM  2.00 KiB  1.00 KiB   Stop something.",
+        "           OS unsupported    LINUX     DARWIN",
+        "",
+    ]
+
+
+def test_what_is_placed_says_what_it_holds_and_for_what() -> None:
+    placed = Explanation(verdict=Verdict.VERDICT_PLACED, summary="workers/w", workers_considered=1)
+    assert printed(Placement(worker="workers/w", claims=[CLAIM]), placed) == [
+        "models/m",
+        "  PLACED: workers/w",
+        "",
+        "  1 worker considered",
+        "    1  could take it",
+        "",
+        "  MEMORY POOL  HELD      FOR",
+        "  w/ram        3.00 KiB  weights 2.00 KiB, KV cache 1.00 KiB",
+        "",
+    ]
+
+
+def test_what_nobody_looked_for_a_place_for_counts_no_workers() -> None:
+    assert printed(Placement(), Explanation(summary="models/m is STOPPED")) == [
+        "models/m",
+        "  models/m is STOPPED",
+        "",
+    ]

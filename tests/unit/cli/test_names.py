@@ -48,3 +48,20 @@ def test_a_model_id_is_made_of_its_source(source: str, model_id: str) -> None:
 def test_a_source_without_any_name_needs_one(source: str) -> None:
     with pytest.raises(InvalidArgument, match="no name"):
         names.model_id_from_source(source)
+
+
+def test_full_names_of_any_kind_and_ids_of_models() -> None:
+    assert names.resource_of("tiny") == "models/tiny"
+    assert names.resource_of("tiny/a1") == "models/tiny/instances/a1"
+    for name in ("workers/gpu-07", "models/tiny", "artifacts/a/copies/w", "downloads/d"):
+        assert names.resource_of(name) == name
+    with pytest.raises(InvalidArgument):
+        names.resource_of("Not A Name")
+
+
+def test_a_model_is_watched_with_its_instances() -> None:
+    assert names.watched_names(["tiny", "workers/w", "tiny"]) == [
+        "models/tiny",
+        "models/tiny/instances/-",
+        "workers/w",
+    ]

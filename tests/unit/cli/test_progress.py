@@ -5,11 +5,13 @@ import pytest
 from rich.console import Console
 
 from moorage_cli.failures import exit_code, of_system, print_error
-from moorage_cli.progress import ProgressView
+from moorage_cli.progress import PageView, ProgressView
 from moorage_cli.views.milestones import Mark, Milestone, Transfer
+from moorage_cli.views.page import Page, Rows
 from moorage_common.core.errors import (
     AlreadyExists,
     ErrorReason,
+    FailedPrecondition,
     FieldViolation,
     InvalidArgument,
     MoorageError,
@@ -17,6 +19,7 @@ from moorage_common.core.errors import (
     ResourceExhausted,
     Shortage,
     Unavailable,
+    Unimplemented,
 )
 
 
@@ -55,6 +58,30 @@ def test_on_a_terminal_transfers_are_bars_that_go_away() -> None:
         assert "onto workers/w" in written.getvalue()
         view.show([], [])
         assert view._progress.tasks == []
+
+
+def standing(text: str) -> Page:
+    return [Rows(("STILL THERE",), ((text,),))]
+
+
+def test_on_a_terminal_how_things_stand_is_seen_below_what_is_over() -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=60, _environ={"TERM": "xterm"})
+    with PageView(console) as view:
+        view.show([Milestone(Mark.WAITING, "moving", "tiny/a")], standing("tiny/a MOVING"))
+        assert "tiny/a MOVING" in written.getvalue()
+        assert "moving      tiny/a" not in written.getvalue()
+        view.show([Milestone(Mark.DONE, "gone", "tiny/a")], [])
+    assert "gone" in written.getvalue()
+
+
+def test_without_a_terminal_each_step_is_a_line() -> None:
+    console, written = piped()
+    with PageView(console) as view:
+        for _ in range(2):
+            view.show([Milestone(Mark.WAITING, "moving", "tiny/a")], standing("tiny/a MOVING"))
+        view.show([Milestone(Mark.DONE, "gone", "tiny/a")], [])
+    assert written.getvalue().splitlines() == ["  · moving      tiny/a", "  ✓ gone        tiny/a"]
 
 
 def test_errors_are_told_with_reason_and_remedy() -> None:
@@ -98,6 +125,11 @@ def test_errors_are_told_with_reason_and_remedy() -> None:
             AlreadyExists("taken", resource="models/tiny"),
             "Give another one with --name, or remove that one with 'moor delete tiny'.",
         ),
+        (
+            FailedPrecondition("held", reason=ErrorReason.WORKER_IN_USE, resource="workers/w"),
+            "Empty it first: moor drain w. Or say --force, if the node is gone for good.",
+        ),
+        (Unimplemented("none"), "The service is older than this moor: bring both to one version."),
         (Unavailable("away"), "Is the mesh up?"),
     ],
 )

@@ -6,13 +6,10 @@ import sys
 import typer
 
 from moorage.registry.v1.instance_pb2 import Instance, InstanceState
-from moorage.registry.v1.instance_service_pb2 import GetInstanceRequest
-from moorage.registry.v1.model_service_pb2 import GetModelRequest
 from moorage_cli import connect
 from moorage_cli.chatting import Message, Sampling, stream_answer
-from moorage_cli.listing import all_instances
-from moorage_cli.names import instance_of, model_of
-from moorage_cli.options import MeshTarget
+from moorage_cli.lookup import instances_named
+from moorage_cli.target import MeshTarget
 from moorage_cli.views.words import state
 from moorage_common.core.errors import ErrorReason, FailedPrecondition
 from moorage_common.rpc.clients import RegistryClient
@@ -45,28 +42,17 @@ async def running_instance(registry: RegistryClient, name: str) -> Instance:
         NotFound: There is no such model, or no such instance.
         FailedPrecondition: None of them runs.
     """
-    wanted = instance_of(name)
-    model = model_of(name) if wanted is None else wanted.split("/instances/")[0]
-    found = [each for each in await all_instances(registry, model) if wanted in (None, each.name)]
+    found = await instances_named(registry, name)
     for instance in found:
         if instance.state == InstanceState.INSTANCE_STATE_RUNNING:
             return instance
-    if not found:
-        await _check_exists(registry, model, wanted)
     states = ", ".join(state(InstanceState.Name(each.state), "INSTANCE_STATE_") for each in found)
     raise FailedPrecondition(
-        f"{wanted or model} does not run: " + (f"its state is {states}" if states else "it has no instance"),
+        f"{name} does not run: its state is {states}",
         remedy=f"See why with 'moor explain {name}', or start it with 'moor start {name}'.",
         reason=ErrorReason.SERVICE_UNAVAILABLE,
-        resource=wanted or model,
+        resource=found[0].name,
     )
-
-
-async def _check_exists(registry: RegistryClient, model: str, instance: str | None) -> None:
-    if instance is None:
-        await registry.models.GetModel(GetModelRequest(name=model))
-    else:
-        await registry.instances.GetInstance(GetInstanceRequest(name=instance))
 
 
 async def _answer(endpoint: str, messages: list[Message], sampling: Sampling) -> str:

@@ -1,6 +1,7 @@
 """`moor deploy`: creates a model and follows it until it answers."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -10,14 +11,17 @@ from moorage.downloader.v1.download_service_pb2 import InspectSourceRequest
 from moorage.registry.v1.model_pb2 import Model
 from moorage.registry.v1.model_service_pb2 import CreateModelRequest, GetModelRequest
 from moorage_cli import connect
-from moorage_cli.console import make_console, print_json, print_milestone
-from moorage_cli.failures import EXIT_UNPLACED, exit_code, print_error
+from moorage_cli.console import make_console, print_milestone, show
+from moorage_cli.exits import EXIT_UNFINISHED
+from moorage_cli.failures import exit_code, print_error
 from moorage_cli.following import follow_deployment
 from moorage_cli.listing import all_instances
 from moorage_cli.names import model_id_from_source, model_of
-from moorage_cli.options import MeshTarget, Output
+from moorage_cli.results import Output, Result
+from moorage_cli.target import MeshTarget
 from moorage_cli.views.facts import describe_artifact
 from moorage_cli.views.milestones import Mark, Outcome, OutcomeKind
+from moorage_cli.views.words import short
 from moorage_common.core.errors import DeadlineExceeded
 from moorage_common.core.ids import new_uid
 from moorage_common.rpc.clients import RegistryClient
@@ -86,30 +90,43 @@ async def finish(
     registry: RegistryClient, model: str, *, wait: bool, timeout_s: float | None, output: Output
 ) -> int:
     """Follows a model until it runs, if that is wanted, and prints what there is then."""
-    console = make_console(stderr=True)
-    code = 0
-    if wait:
-        outcome = await _follow(registry, model, console, timeout_s)
-        code = tell_outcome(outcome, model, console)
-    if output is Output.JSON:
-        current = (await registry.models.GetModel(GetModelRequest(name=model))).model
-        print_json({"model": current, "instances": await all_instances(registry, model)})
+    code = await follow(registry, model, timeout_s=timeout_s) if wait else 0
+    await report(registry, model, output=output)
     return code
 
 
-async def _follow(registry: RegistryClient, model: str, console: Console, timeout_s: float | None) -> Outcome:
+async def report(registry: RegistryClient, model: str, *, output: Output) -> None:
+    """Prints a model and its instances as they are now."""
+    current = (await registry.models.GetModel(GetModelRequest(name=model))).model
+    data = {"model": current, "instances": await all_instances(registry, model)}
+    show(output, Result(data=data, names=[model]))
+
+
+async def follow(
+    registry: RegistryClient, model: str, *, timeout_s: float | None, only: Collection[str] = ()
+) -> int:
+    """Shows how a model comes to run, until it does or something is in its way; returns the exit code.
+
+    Args:
+        registry: Whom to ask.
+        model: Its name.
+        timeout_s: How long to look on. None: to its end.
+        only: Instances by name: these alone. Empty: as many as are wanted.
+    """
+    console = make_console(stderr=True)
     try:
         async with asyncio.timeout(timeout_s):
-            return await follow_deployment(registry, model, console)
+            outcome = await follow_deployment(registry, model, console, only=only)
     except TimeoutError:
         late = DeadlineExceeded(
             f"{model} does not run after {timeout_s:g} s; its deployment goes on",
-            remedy=f"See where it is with 'moor explain {model}', or wait with 'moor start {model}'.",
+            remedy=f"See where it is with 'moor explain {short(model)}', or wait with 'moor start {short(model)}'.",
         )
-        return Outcome(OutcomeKind.UNPLACED, late)
+        outcome = Outcome(OutcomeKind.UNPLACED, late)
     except asyncio.CancelledError:
         console.print(f"\nNo longer followed; the deployment of {model} goes on.", style="dim")
         raise
+    return tell_outcome(outcome, model, console)
 
 
 def tell_outcome(outcome: Outcome, model: str, console: Console) -> int:
@@ -119,5 +136,5 @@ def tell_outcome(outcome: Outcome, model: str, console: Console) -> int:
     print_error(console, outcome.error)
     if outcome.kind is OutcomeKind.UNPLACED:
         console.print(f"{model} stays and starts as soon as it can.", style="dim")
-        return EXIT_UNPLACED
+        return EXIT_UNFINISHED
     return exit_code(outcome.error)

@@ -1,40 +1,54 @@
 """`moor explain`: why instances are where they are, or nowhere."""
 
-from google.protobuf.json_format import MessageToDict
-from rich.console import Console
-
-from moorage.common.v1.placement_pb2 import Explanation, Placement, Verdict
-from moorage.scheduler.v1.scheduler_service_pb2 import EvaluatePlacementRequest, ExplainInstanceRequest
+from moorage.scheduler.v1.scheduler_service_pb2 import (
+    EvaluatePlacementRequest,
+    EvaluatePlacementResponse,
+    ExplainInstanceRequest,
+    ExplainInstanceResponse,
+)
 from moorage_cli import connect
-from moorage_cli.console import make_console, print_json, print_rows
+from moorage_cli.console import show
 from moorage_cli.listing import all_instances
 from moorage_cli.names import instance_of, model_of
-from moorage_cli.options import MeshTarget, Output
-from moorage_cli.views.explanation import claim_rows, count_line, headline, worker_rows
+from moorage_cli.results import Output, Result
+from moorage_cli.target import MeshTarget
+from moorage_cli.views.explanation import explanation_page
+from moorage_cli.views.page import Page
+
+Answer = ExplainInstanceResponse | EvaluatePlacementResponse
 
 
 async def run(target: MeshTarget, *, name: str, output: Output) -> int:
     """Explains an instance, or every instance of a model; for a model without any, where one would go."""
     instances = await _instances(target, name)
-    explained: list[dict[str, object]] = []
-    console = make_console()
+    answers: list[tuple[str, Answer]] = []
     async with connect.scheduler(target) as scheduler:
         for instance in instances:
-            answer = await scheduler.scheduler.ExplainInstance(ExplainInstanceRequest(name=instance))
-            explained.append(
-                {"instance": instance, **MessageToDict(answer, preserving_proto_field_name=True)}
-            )
-            if output is Output.TABLE:
-                _print(console, instance, answer.placement, answer.explanation)
+            request = ExplainInstanceRequest(name=instance)
+            answers.append((instance, await scheduler.scheduler.ExplainInstance(request)))
         if not instances:
             model = model_of(name)
-            dry = await scheduler.scheduler.EvaluatePlacement(EvaluatePlacementRequest(model_name=model))
-            explained.append({"model": model, **MessageToDict(dry, preserving_proto_field_name=True)})
-            if output is Output.TABLE:
-                _print(console, f"one more instance of {model}", dry.placement, dry.explanation)
-    if output is Output.JSON:
-        print_json({"explanations": explained})
+            dry = EvaluatePlacementRequest(model_name=model)
+            answers.append((model, await scheduler.scheduler.EvaluatePlacement(dry)))
+    result = Result(
+        data={"explanations": [_as_data(*answer, of_model=not instances) for answer in answers]},
+        names=[subject for subject, _ in answers],
+        page=[block for answer in answers for block in _page(*answer, of_model=not instances)],
+    )
+    show(output, result)
     return 0
+
+
+def _as_data(subject: str, answer: Answer, *, of_model: bool) -> dict[str, object]:
+    found: dict[str, object] = {"model" if of_model else "instance": subject}
+    if answer.HasField("placement"):
+        found["placement"] = answer.placement
+    return {**found, "explanation": answer.explanation}
+
+
+def _page(subject: str, answer: Answer, *, of_model: bool) -> Page:
+    heading = f"one more instance of {subject}" if of_model else subject
+    return explanation_page(heading, answer.placement, answer.explanation)
 
 
 async def _instances(target: MeshTarget, name: str) -> list[str]:
@@ -44,18 +58,3 @@ async def _instances(target: MeshTarget, name: str) -> list[str]:
     async with connect.registry(target) as registry:
         found = await all_instances(registry, model_of(name))
     return [each.name for each in found if not each.retiring]
-
-
-def _print(console: Console, subject: str, placement: Placement, explanation: Explanation) -> None:
-    console.print(subject, style="bold")
-    console.print(f"  {headline(explanation)}")
-    # An instance that is STOPPED, say, has no verdict: nobody looked for a place.
-    if explanation.verdict != Verdict.VERDICT_UNSPECIFIED:
-        console.print(f"  {count_line(explanation)}", style="dim")
-    if placement.claims:
-        console.print()
-        print_rows(console, claim_rows(placement))
-    if explanation.workers:
-        console.print()
-        print_rows(console, worker_rows(explanation))
-    console.print()

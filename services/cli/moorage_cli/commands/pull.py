@@ -10,12 +10,13 @@ from moorage.downloader.v1.download_service_pb2 import (
 )
 from moorage.registry.v1.worker_pb2 import WorkerState
 from moorage_cli import connect
-from moorage_cli.console import make_console, print_json, print_milestone
+from moorage_cli.console import make_console, print_milestone, show
 from moorage_cli.failures import exit_code, print_error
 from moorage_cli.listing import all_workers
 from moorage_cli.names import workers_of
-from moorage_cli.options import MeshTarget, Output
 from moorage_cli.progress import ProgressView
+from moorage_cli.results import Output, Result
+from moorage_cli.target import MeshTarget
 from moorage_cli.views.download import download_status
 from moorage_cli.views.milestones import Mark
 from moorage_common.core.errors import FailedPrecondition, Unavailable
@@ -45,8 +46,7 @@ async def run(target: MeshTarget, *, source: str, workers: Sequence[str], wait: 
                     if status.error is not None:
                         print_error(console, status.error)
                         code = exit_code(status.error)
-    if output is Output.JSON:
-        print_json({"download": download})
+    show(output, Result(data={"download": download}, names=[download.name]))
     return code
 
 

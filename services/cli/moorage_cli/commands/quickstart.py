@@ -20,9 +20,9 @@ from moorage_cli.following import follow_deployment
 from moorage_cli.launcher.home import DEFAULT_HOME
 from moorage_cli.launcher.mesh import Mesh, MeshOptions
 from moorage_cli.launcher.session import run_mesh, until_signal
-from moorage_cli.options import MeshTarget
 from moorage_cli.quickstart.hints import things_to_try
 from moorage_cli.quickstart.tiny_model import TinyModel, write_tiny_model
+from moorage_cli.target import MeshTarget
 from moorage_cli.views.milestones import Mark
 from moorage_common.core.errors import FailedPrecondition, NotFound, Unavailable
 from moorage_common.core.ids import new_uid
@@ -69,13 +69,7 @@ def _write_hub(root: Path) -> Path:
 
 
 async def _demonstrate(mesh: Mesh, wishes: Wishes, data_dir: Path, console: Console) -> int:
-    target = MeshTarget(
-        registry=mesh.addresses["registry"],
-        scheduler=mesh.addresses["scheduler"],
-        downloader=mesh.addresses["downloader"],
-        data_dir=data_dir,
-        insecure=False,
-    )
+    target = MeshTarget.at(mesh.addresses)
     console.print(f"\nDeploying {wishes.source}\n", markup=False)
     async with connect.registry(target) as registry:
         model = await _ensure_model(target, registry, wishes, console)

@@ -4,7 +4,8 @@ from moorage.registry.v1.model_service_pb2 import StartModelRequest
 from moorage_cli import connect
 from moorage_cli.commands.deploy import finish
 from moorage_cli.names import model_of
-from moorage_cli.options import MeshTarget, Output
+from moorage_cli.results import Output
+from moorage_cli.target import MeshTarget
 from moorage_common.core.ids import new_uid
 
 

@@ -1,20 +1,24 @@
 """`moor workers`: the nodes of the fleet."""
 
 from moorage_cli import connect
-from moorage_cli.console import make_console, print_json, print_rows
+from moorage_cli.console import show
 from moorage_cli.listing import all_workers
-from moorage_cli.options import MeshTarget, Output
+from moorage_cli.query import Query
+from moorage_cli.results import Output, Result, names_of
+from moorage_cli.target import MeshTarget
 from moorage_cli.views.tables import worker_rows
 
 
-async def run(target: MeshTarget, *, output: Output) -> int:
+async def run(target: MeshTarget, *, query: Query, output: Output) -> int:
     """Lists workers with what they have."""
     async with connect.registry(target) as registry:
-        workers = await all_workers(registry)
-    if output is Output.JSON:
-        print_json({"workers": workers})
-    elif workers:
-        print_rows(make_console(), worker_rows(workers))
-    else:
-        make_console(stderr=True).print("No worker has registered yet. Start one: moorage-agent --help")
+        workers = await all_workers(registry, query)
+    none = "No worker has registered yet. Start one: moorage-agent --help"
+    result = Result(
+        data={"workers": workers},
+        names=names_of(workers),
+        page=[worker_rows(workers)] if workers else [],
+        nothing="No worker is so." if query.filter else none,
+    )
+    show(output, result)
     return 0

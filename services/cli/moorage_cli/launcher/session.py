@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from rich.console import Console
 
 from moorage_cli.console import print_milestone
-from moorage_cli.failures import EXIT_INTERRUPTED
+from moorage_cli.exits import EXIT_INTERRUPTED
 from moorage_cli.launcher.events import ProcessEvent, ProcessEventKind
 from moorage_cli.launcher.home import MeshHome
 from moorage_cli.launcher.mesh import Mesh, MeshOptions

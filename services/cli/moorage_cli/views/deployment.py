@@ -3,7 +3,7 @@
 A pure function of the cache: whoever missed events gets to the same answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,13 +43,26 @@ class DeploymentStatus:
     """None: it goes on."""
 
 
-def deployment_status(resources: Resources, model_name: str) -> DeploymentStatus:
-    """Returns how far the deployment of a model is."""
+def deployment_status(
+    resources: Resources, model_name: str, *, only: Collection[str] = ()
+) -> DeploymentStatus:
+    """Returns how far the deployment of a model is.
+
+    Args:
+        resources: What the watch has shown.
+        model_name: The model.
+        only: Instances by name: how far these are, whatever the others do. Empty: as many as are wanted.
+    """
     model = resources.models.get(model_name)
     if model is None:
         gone = NotFound(f"{model_name} was deleted", resource=model_name)
         return DeploymentStatus(milestones=(), transfers=(), outcome=Outcome(OutcomeKind.FAILED, gone))
     instances = instances_of(resources, model_name)
+    wanted = model.replicas if model.HasField("replicas") else 1
+    if only:
+        instances = [instance for instance in instances if instance.name in only]
+        # One that went away meanwhile is not waited for.
+        wanted = len(instances)
     artifact = resources.artifacts.get(model.resolution.artifact)
     workers = {instance.worker for instance in instances if instance.worker}
     copies = [
@@ -60,7 +73,7 @@ def deployment_status(resources: Resources, model_name: str) -> DeploymentStatus
     return DeploymentStatus(
         milestones=(*_source_milestones(model, artifact, copies), *_instance_milestones(instances)),
         transfers=_transfers(artifact, copies),
-        outcome=_outcome(model, artifact, instances),
+        outcome=_outcome(model, artifact, instances, wanted),
     )
 
 
@@ -126,7 +139,9 @@ def _transfers(artifact: Artifact | None, copies: list[ArtifactCopy]) -> tuple[T
     return tuple(shown)
 
 
-def _outcome(model: Model, artifact: Artifact | None, instances: list[Instance]) -> Outcome | None:
+def _outcome(
+    model: Model, artifact: Artifact | None, instances: list[Instance], wanted: int
+) -> Outcome | None:
     if model.resolution.state == ResolutionState.RESOLUTION_STATE_FAILED:
         return Outcome(OutcomeKind.FAILED, from_status(model.resolution.error))
     if artifact is not None and artifact.pull.state == PullState.PULL_STATE_FAILED:
@@ -138,7 +153,6 @@ def _outcome(model: Model, artifact: Artifact | None, instances: list[Instance])
             return Outcome(OutcomeKind.FAILED, from_status(instance.error))
         if instance.state == InstanceState.INSTANCE_STATE_PENDING and _fits_nowhere(instance.explanation):
             return Outcome(OutcomeKind.UNPLACED, _unplaced(instance))
-    wanted = model.replicas if model.HasField("replicas") else 1
     running = [each for each in instances if each.state == InstanceState.INSTANCE_STATE_RUNNING]
     return Outcome(OutcomeKind.RUNNING) if len(running) >= wanted else None
 

@@ -1,19 +1,27 @@
-"""Artifacts and workers in a line."""
+"""Artifacts, instances and workers in a line."""
 
 from moorage.registry.v1.artifact_pb2 import Artifact
+from moorage.registry.v1.instance_pb2 import Instance
 from moorage.registry.v1.worker_pb2 import MemoryPool, Worker
 from moorage_cli.views.words import plural, size
 
 
 def describe_artifact(artifact: Artifact) -> str:
     """Returns e.g. "1 file, 766 KiB, llama with 4 layers, F32"."""
-    parts = [plural(len(artifact.files), "file"), size(artifact.size_bytes)]
+    parts = [plural(len(artifact.files), "file"), size(artifact.size_bytes), describe_gguf(artifact)]
+    return ", ".join(part for part in parts if part)
+
+
+def describe_gguf(artifact: Artifact) -> str:
+    """Returns e.g. "llama with 4 layers, F32": what the files' headers say; empty when they say nothing."""
     gguf = artifact.facts.gguf
-    if gguf.architecture:
-        parts.append(f"{gguf.architecture} with {plural(gguf.block_count, 'layer')}")
-    if gguf.quantization:
-        parts.append(gguf.quantization)
-    return ", ".join(parts)
+    layers = f"{gguf.architecture} with {plural(gguf.block_count, 'layer')}" if gguf.architecture else ""
+    return ", ".join(part for part in (layers, gguf.quantization) if part)
+
+
+def held_bytes(instance: Instance) -> int:
+    """Returns how much memory an instance holds, over all pools."""
+    return sum(claim.size_bytes for claim in instance.placement.claims)
 
 
 def describe_pin(artifact: Artifact) -> str:

@@ -56,3 +56,8 @@ def state(enum_name: str, prefix: str) -> str:
 def plural(count: int, noun: str) -> str:
     """Returns "1 file" or "2 files"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def parent(name: str) -> str:
+    """Returns the name of the resource that one belongs to: "models/a" for "models/a/instances/b"."""
+    return "/".join(name.split("/")[:-2])

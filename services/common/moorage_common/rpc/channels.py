@@ -44,6 +44,9 @@ class ChannelConfig:
     """A connection on which nothing arrives for so many seconds is probed."""
     keepalive_timeout_s: float = 10.0
     """A probe that is not answered for so many seconds ends the connection and its calls."""
+    actor: str = ""
+    """Who calls, e.g. "ada@bridge": goes with every call, for the registry's audit records. Printable ASCII.
+    Empty: not said."""
 
 
 def open_channel(
@@ -68,6 +71,7 @@ def open_channel(
         target=config.target,
         default_deadline_s=config.default_deadline_s,
         wait_for_ready=config.wait_for_ready,
+        actor=config.actor,
     )
     spans = aio_client_interceptors(tracer_provider=telemetry.tracer_provider)  # type: ignore[no-untyped-call]
     return grpc.aio.insecure_channel(

@@ -7,6 +7,8 @@ from moorage_common.core.clock import SystemClock
 
 REQUEST_ID_KEY = "x-request-id"
 """Metadata key under which a request id travels."""
+ACTOR_KEY = "x-moorage-actor"
+"""Metadata key under which a caller says who it acts for, e.g. "ada@bridge"."""
 
 ACTOR_KEY = "x-moorage-actor"
 """Metadata key under which a caller says who it is."""

@@ -1,6 +1,6 @@
 """What stands around every call that a client makes.
 
-It fills in what the caller left open (deadline, request id, waiting for the server), turns what gRPC
+It fills in what the caller left open (deadline, request id, who calls, waiting for the server), turns what gRPC
 raises into the MoorageError that the server's handler raised, and lets cancellation reach the server.
 """
 
@@ -30,6 +30,8 @@ class CallDefaults:
     """Seconds that a unary call may take."""
     wait_for_ready: bool
     """Whether calls wait, up to their deadline, for a server that is not there yet."""
+    actor: str = ""
+    """Who calls, for the registry's audit records. Empty: not said."""
 
     def fill(self, details: ClientCallDetails, *, streaming: bool) -> ClientCallDetails:
         """Returns the details of the call that is really made.
@@ -43,6 +45,8 @@ class CallDefaults:
         metadata = grpc.aio.Metadata(*(details.metadata or ()))
         if metadata.get(context.REQUEST_ID_KEY) is None:
             metadata.add(context.REQUEST_ID_KEY, context.request_id() or new_uid())
+        if self.actor and metadata.get(context.ACTOR_KEY) is None:
+            metadata.add(context.ACTOR_KEY, self.actor)
         return ClientCallDetails(
             method=details.method,
             timeout=min(limits_s, default=None),
