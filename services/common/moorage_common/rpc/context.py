@@ -10,9 +10,6 @@ REQUEST_ID_KEY = "x-request-id"
 ACTOR_KEY = "x-moorage-actor"
 """Metadata key under which a caller says who it acts for, e.g. "ada@bridge"."""
 
-ACTOR_KEY = "x-moorage-actor"
-"""Metadata key under which a caller says who it is."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
