@@ -3,6 +3,11 @@
 \set owner_password `cat "${MOORAGE_SECRETS_DIR:-/run/secrets}/owner_password"`
 \set application_password `cat "${MOORAGE_SECRETS_DIR:-/run/secrets}/application_password"`
 
+SELECT :'owner_password' = '' OR :'application_password' = '' AS missing \gset
+\if :missing
+    DO $$ BEGIN RAISE 'the secrets owner_password and application_password must be there'; END $$;
+\endif
+
 CREATE ROLE moorage_owner LOGIN PASSWORD :'owner_password';
 CREATE ROLE moorage_app LOGIN PASSWORD :'application_password';
 CREATE DATABASE moorage OWNER moorage_owner;
