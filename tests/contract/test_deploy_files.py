@@ -69,7 +69,7 @@ def test_a_file_passes_its_own_tool(check: Check, path: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 def test_a_broken_copy_does_not(check: Check, tmp_path: Path) -> None:
-    path = sorted(DEPLOY.glob(check.files))[0]
+    path = min(DEPLOY.glob(check.files))
     text = path.read_text()
     assert check.breaks[0] in text
     assert problems(check, tmp_path / path.name, text.replace(*check.breaks, 1)) != ""

@@ -50,6 +50,9 @@ def test_a_service_takes_what_compose_and_its_image_give_it(
     # A service of its own network publishes its port; the agent listens where it is published.
     published = definition.get("ports", [f"{settings.listen}:{listen.port}"])
     assert published == [f"{address}:{listen.port}:{listen.port}"]
+    # The image's own probe asks on loopback.
+    asked = definition.get("healthcheck", {"test": ["0.0.0.0:" + str(listen.port)]})["test"][-1]
+    assert asked == settings.listen
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -79,7 +82,7 @@ def test_compose_uses_what_it_defines_and_what_is_built() -> None:
     }
     assert {name for name in volumes if not name.startswith(".")} == set(file["volumes"])
     for service in SERVICES:
-        assert file["services"][service]["image"] == f"moorage-{service}:latest"
+        assert file["services"][service]["image"] == f"localhost/moorage-{service}:latest"
         assert image_stage(service)
 
 

@@ -1,4 +1,6 @@
-"""Whether a service does its work yet, asked from outside. Also a program, for health checks of containers:
+"""Whether a service does its work yet, asked from outside.
+
+It is also a program, for health checks of containers::
 
     python -m moorage_common.rpc.probe 127.0.0.1:7600
 
@@ -40,9 +42,9 @@ async def is_serving(address: str, telemetry: Telemetry) -> bool:
 
     Raises:
         InvalidArgument: It is not an address.
-        FailedPrecondition: It is not a loopback address.
     """
-    channel = open_channel(ChannelConfig(target=address), telemetry=telemetry)
+    # Plaintext, wherever it is: the question tells nothing, and the answer is believed to be no more than a sign.
+    channel = open_channel(ChannelConfig(target=address, insecure=True), telemetry=telemetry)
     try:
         # A gRPC channel that was refused waits a second before it tries again: look first.
         return await accepts_connections(address) and await _says_serving(channel)
@@ -69,8 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments without the program's name; the process's own if not given.
     """
-    parser = argparse.ArgumentParser(prog="moorage_common.rpc.probe", description="Ask a service if it serves.")
-    parser.add_argument("address", metavar="HOST:PORT", help="a loopback address")
+    parser = argparse.ArgumentParser(
+        prog="moorage_common.rpc.probe", description="Ask a service if it serves."
+    )
+    parser.add_argument("address", metavar="HOST:PORT", help="where it listens")
     address = parser.parse_args(argv).address
     try:
         serving = asyncio.run(is_serving(address, Telemetry(service="probe")))
