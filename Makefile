@@ -62,7 +62,7 @@ images: ## Build the services' images with docker or podman (IMAGES=…, TAG=…
 		$(DOCKER) build $(if $(findstring podman,$(DOCKER)),--format docker) --file deploy/Containerfile \
 			--target $$service --tag $(IMAGES)/moorage-$$service:$(TAG) \
 			--build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
-			--build-arg REVISION=$$(git rev-parse HEAD) $(ARGS) . || exit 1; \
+			--build-arg REVISION=$$(git rev-parse HEAD || echo unknown) $(ARGS) . || exit 1; \
 	done
 
 .PHONY: protos
