@@ -61,8 +61,8 @@ images: ## Build the services' images with docker or podman (IMAGES=…, TAG=…
 	for service in registry scheduler downloader agent; do \
 		$(DOCKER) build $(if $(findstring podman,$(DOCKER)),--format docker) --file deploy/Containerfile \
 			--target $$service --tag $(IMAGES)/moorage-$$service:$(TAG) \
-			--build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
-			--build-arg REVISION=$$(git rev-parse HEAD || echo unknown) $(ARGS) . || exit 1; \
+			--label org.opencontainers.image.version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+			--label org.opencontainers.image.revision=$$(git rev-parse HEAD || echo unknown) $(ARGS) . || exit 1; \
 	done
 
 .PHONY: protos
