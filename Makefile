@@ -13,11 +13,16 @@ VENV_UV := .venv-uv
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
-# Flags of targets: ONCE=1 and MODEL=hf:… for quickstart, NAME=… for bench, ARGS=… for test and bench.
+# Flags of targets: ONCE=1 and MODEL=hf:… for quickstart, NAME=… for bench, ARGS=… for test, bench and images.
 ONCE ?=
 MODEL ?=
 NAME ?=
 ARGS ?=
+
+# What builds images, and what they are called: IMAGES/moorage-SERVICE:TAG.
+DOCKER ?= $(shell command -v docker || command -v podman)
+IMAGES ?= localhost
+TAG ?= latest
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -49,6 +54,16 @@ lint: $(VENV)/.installed protos-check ## Check style, types, imports and protos
 .PHONY: bench
 bench: $(VENV)/.installed ## Measure something: NAME=deploy (ARGS=… go to the benchmark)
 	$(BIN)/python bench/run.py $(NAME) $(ARGS)
+
+.PHONY: images
+images: ## Build the services' images with docker or podman (IMAGES=…, TAG=…, ARGS=… go to the builder)
+	@test -n "$(DOCKER)" || { echo "Images need docker or podman; neither was found on PATH." >&2; exit 1; }
+	for service in registry scheduler downloader agent; do \
+		$(DOCKER) build $(if $(findstring podman,$(DOCKER)),--format docker) --file deploy/Containerfile \
+			--target $$service --tag $(IMAGES)/moorage-$$service:$(TAG) \
+			--label org.opencontainers.image.version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+			--label org.opencontainers.image.revision=$$(git rev-parse HEAD || echo unknown) $(ARGS) . || exit 1; \
+	done
 
 .PHONY: protos
 protos: $(VENV_PROTOS)/.installed ## Generate the protos' Python code, with the pinned generators

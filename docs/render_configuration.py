@@ -18,7 +18,11 @@ SERVICES: dict[str, type[ServiceSettings]] = {
 INTRODUCTION = """# Configuration
 
 Every setting of every service, as its `--help` shows it. A flag wins over the environment, the environment over
-the default. This page is made of the settings themselves, by `python docs/render_configuration.py`.
+a file of secrets, and that over the default. This page is made of the settings themselves, by
+`python docs/render_configuration.py`.
+
+A file of secrets has the name of the variable, in small letters or in capitals, and lies in the folder that
+`MOORAGE_SECRETS_DIR` names: what is in the file is the setting.
 """
 
 

@@ -73,17 +73,17 @@ def test_a_drain_of_the_only_worker_says_why_it_stays_and_can_be_called_off(
     mesh: MeshUnderTest, tiny_file: Path
 ) -> None:
     mesh.moor("deploy", f"file:{tiny_file}", "--name", "anchored")
-    worker = worker_of(mesh)
+    worker, anchored = worker_of(mesh), mesh.instance("anchored")["name"]
     try:
         stuck = mesh.moor("drain", worker, "--timeout", "5", "-o", "json", code=3)
         assert "blocked" in stuck.stderr
         assert f"Call it off: moor uncordon {worker.removeprefix('workers/')}." in stuck.stderr
         left = json.loads(stuck.stdout)["instances"]
-        assert mesh.instance("anchored")["name"] in [each["instance"] for each in left]
+        assert anchored in [each["instance"] for each in left]
         assert "READY, draining" in mesh.moor("workers").stdout
         held = mesh.moor("delete", worker, code=1).stderr
         assert "reason: WORKER_IN_USE" in held
-        assert mesh.instance("anchored")["name"] in held
+        assert anchored in held
         looking_on = subprocess.Popen(
             [BIN / "moor", "drain", worker], env=mesh.environment, stderr=subprocess.PIPE, text=True
         )

@@ -54,6 +54,46 @@ def test_a_shared_variable_is_read_below_the_services_own(monkeypatch: pytest.Mo
     )
 
 
+def test_a_file_of_secrets_is_read_below_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOORAGE_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("MOORAGE_DATABASE_URL", "postgresql://shared/")
+    (tmp_path / "moorage_harbour_token").write_text("s3cret\n")
+    (tmp_path / "MOORAGE_HARBOUR_DATABASE_URL").write_text("postgresql://file/\n")
+    (tmp_path / "moorage_other_token").write_text("not ours")
+    settings = load_settings(HarbourSettings, [])
+    assert settings.token is not None
+    assert settings.token.get_secret_value() == "s3cret"
+    assert settings.database_url == "postgresql://file/"
+    monkeypatch.setenv("MOORAGE_HARBOUR_DATABASE_URL", "postgresql://own/")
+    assert load_settings(HarbourSettings, []).database_url == "postgresql://own/"
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOORAGE_SECRETS_DIR", str(tmp_path / "gone"))
+    with pytest.raises(InvalidArgument, match=r"MOORAGE_SECRETS_DIR: .*gone' is not a folder"):
+        load_settings(HarbourSettings, [])
+
+
+def test_a_file_of_secrets_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOORAGE_SECRETS_DIR", str(tmp_path))
+    secret = tmp_path / "moorage_harbour_token"
+    secret.write_text("s3cret")
+
+    def refuse(path: Path, *_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    # Root, as whom the tests may run, is refused nothing.
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(InvalidArgument, match=r"MOORAGE_SECRETS_DIR: .*denied: .*moorage_harbour_token"):
+        load_settings(HarbourSettings, [])
+
+
 def test_every_wrong_setting_is_named_at_once() -> None:
     with pytest.raises(InvalidArgument) as raised:
         load_settings(HarbourSettings, ["--berths", "0", "--log-level", "loud"])

@@ -10,8 +10,8 @@ from moorage_cli.launcher.events import ProcessEvent
 from moorage_cli.launcher.home import MeshHome
 from moorage_cli.launcher.ports import FIRST_PORT, choose_addresses
 from moorage_cli.launcher.postgres import EmbeddedPostgres
-from moorage_cli.launcher.probes import accepts_connections, is_serving
 from moorage_cli.launcher.supervisor import ProcessSpec, Supervisor
+from moorage_common.rpc.probe import accepts_connections, is_serving
 from moorage_common.runtime.telemetry import Telemetry
 
 _DATABASE_URL = "MOORAGE_DATABASE_URL"

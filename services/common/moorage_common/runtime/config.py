@@ -1,4 +1,4 @@
-"""Settings of a service: flags over environment variables over defaults.
+"""Settings of a service: flags over environment variables over files of secrets over defaults.
 
 A service declares a frozen class; the sentence under each field is its help and its documentation::
 
@@ -9,10 +9,14 @@ A service declares a frozen class; the sentence under each field is its help and
         listen: str = "127.0.0.1:7600"
         database_url: str
         \"\"\"Where PostgreSQL is, e.g. ``postgresql://user@host/moorage``.\"\"\"
+
+What should not stand in an environment may be a file: each setting is also read from a file that is named like its
+variable, in small letters or in capitals, in the folder MOORAGE_SECRETS_DIR.
 """
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
@@ -23,7 +27,9 @@ from pydantic_settings import (
     CliApp,
     InitSettingsSource,
     PydanticBaseSettingsSource,
+    SecretsSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from moorage_common.core.errors import FieldViolation, InvalidArgument
@@ -31,6 +37,9 @@ from moorage_common.runtime.logs import LogLevel, LogStyle
 from moorage_common.runtime.telemetry import TraceExporter
 
 SettingsT = TypeVar("SettingsT", bound="ServiceSettings")
+
+SECRETS_DIR = "MOORAGE_SECRETS_DIR"
+"""Names a folder of files, each with the value of the setting whose variable it is named like."""
 
 Seconds = Annotated[float, Field(ge=0)]
 """A duration in seconds."""
@@ -93,13 +102,14 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (the signature is pydantic's)
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Puts the shared variables below the service's own."""
+        """Puts the service's own variables over the files of secrets, and both over the shared variables."""
         shared: dict[str, Any] = {
             field: os.environ[variable]
             for field, variable in cls.shared_environment.items()
             if variable in os.environ
         }
-        return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=shared)
+        secrets = SecretsSettingsSource(settings_cls, secrets_dir=os.environ.get(SECRETS_DIR))
+        return init_settings, env_settings, secrets, InitSettingsSource(settings_cls, init_kwargs=shared)
 
 
 def load_settings(settings_type: type[SettingsT], argv: Sequence[str]) -> SettingsT:
@@ -110,8 +120,11 @@ def load_settings(settings_type: type[SettingsT], argv: Sequence[str]) -> Settin
     Raises:
         InvalidArgument: With one violation for each setting that is wrong.
     """
+    _require_secrets_dir()
     try:
         return CliApp.run(settings_type, cli_args=list(argv))
+    except SettingsError as error:
+        raise _bad_secrets(f"{error}: {error.__cause__}") from error
     except ValidationError as error:
         violations = [
             FieldViolation(field=_names(settings_type, str(item["loc"][0])), description=item["msg"])
@@ -119,6 +132,19 @@ def load_settings(settings_type: type[SettingsT], argv: Sequence[str]) -> Settin
         ]
     said = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
     raise InvalidArgument(f"bad settings: {said}", violations=violations)
+
+
+def _require_secrets_dir() -> None:
+    folder = os.environ.get(SECRETS_DIR)
+    if folder is not None and not Path(folder).is_dir():
+        raise _bad_secrets(f"{folder!r} is not a folder")
+
+
+def _bad_secrets(said: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"bad settings: {SECRETS_DIR}: {said}",
+        violations=[FieldViolation(field=SECRETS_DIR, description=said)],
+    )
 
 
 def settings_table(settings_type: type[ServiceSettings]) -> str:
