@@ -29,9 +29,9 @@ from moorage.registry.v1 import (
     watch_service_pb2,
 )
 from moorage_cli.launcher.pgurls import PostgresUrls
-from moorage_cli.launcher.probes import is_serving
 from moorage_common.rpc.channels import reading
 from moorage_common.rpc.clients import RegistryClient
+from moorage_common.rpc.probe import is_serving
 
 _PER_MODEL = 100
 _PER_CHANNEL = 50

@@ -15,9 +15,9 @@ import psutil
 
 from lab.postgres import free_port
 from moorage_cli.launcher.pgurls import PostgresUrls
-from moorage_cli.launcher.probes import is_serving
 from moorage_common.rpc.channels import ChannelConfig
 from moorage_common.rpc.clients import RegistryClient
+from moorage_common.rpc.probe import is_serving
 from moorage_common.runtime.telemetry import Telemetry
 
 TELEMETRY = Telemetry(service="bench")

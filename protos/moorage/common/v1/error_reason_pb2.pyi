@@ -25,103 +25,201 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Not given."""
     ERROR_REASON_INVALID_REQUEST: _ErrorReason.ValueType  # 1
-    """The request breaks rules of its fields; every violation is listed."""
+    """The request breaks rules of its fields; every violation is listed.
+    Remedy: correct the fields that the violations name; every one is listed.
+    """
     ERROR_REASON_RESOURCE_NOT_FOUND: _ErrorReason.ValueType  # 2
-    """No resource has this name."""
+    """No resource has this name.
+    Remedy: list what there is; a name is the whole path, as in "models/llama3".
+    """
     ERROR_REASON_RESOURCE_EXISTS: _ErrorReason.ValueType  # 3
-    """A resource with this name exists already."""
+    """A resource with this name exists already.
+    Remedy: choose another name, or delete what has this one.
+    """
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 4
-    """The resource changed since its etag was read: read it again, then retry."""
+    """The resource changed since its etag was read: read it again, then retry.
+    Remedy: read it again, decide again, retry with the new etag. Without an etag any state is accepted.
+    """
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 5
-    """This request_id was used before, with another request."""
+    """This request_id was used before, with another request.
+    Remedy: use a new request_id for a new request; the same one only to send the same request again.
+    """
     ERROR_REASON_PAGE_TOKEN_INVALID: _ErrorReason.ValueType  # 6
-    """The page token is not one of this query."""
+    """The page token is not one of this query.
+    Remedy: list from the start; a token belongs to one parent, filter and order.
+    """
     ERROR_REASON_MODEL_NOT_STOPPED: _ErrorReason.ValueType  # 7
-    """What is to be changed can only be changed while the model is stopped."""
+    """What is to be changed can only be changed while the model is stopped.
+    Remedy: stop the model, wait until its instances are STOPPED, change it, start it again.
+    """
     ERROR_REASON_MODEL_DELETING: _ErrorReason.ValueType  # 8
-    """The model is being deleted."""
+    """The model is being deleted.
+    Remedy: wait until it is gone (watch it), then create it again.
+    """
     ERROR_REASON_MODEL_UNRESOLVED: _ErrorReason.ValueType  # 9
-    """The model has no artifact yet: its source is still being resolved, or failed."""
+    """The model has no artifact yet: its source is still being resolved, or failed.
+    Remedy: read the model's resolution: it says what its source waits for.
+    """
     ERROR_REASON_TRANSITION_NOT_ALLOWED: _ErrorReason.ValueType  # 10
-    """The resource cannot go from its state to the one asked for."""
+    """The resource cannot go from its state to the one asked for.
+    Remedy: read the state in the metadata; ask for what is possible in it.
+    """
     ERROR_REASON_WORKER_NAME_TAKEN: _ErrorReason.ValueType  # 11
-    """Another node is registered under this worker name."""
+    """Another node is registered under this worker name.
+    Remedy: give the node another worker name. If the other node is gone for good, delete that worker.
+    """
     ERROR_REASON_WORKER_NOT_READY: _ErrorReason.ValueType  # 12
-    """The worker is not READY."""
+    """The worker is not READY.
+    Remedy: start the worker's agent, or see in its log why it cannot reach the registry.
+    """
     ERROR_REASON_WORKER_CORDONED: _ErrorReason.ValueType  # 13
-    """The worker takes no new instances."""
+    """The worker takes no new instances.
+    Remedy: uncordon the worker, or choose another.
+    """
     ERROR_REASON_LEASE_STALE: _ErrorReason.ValueType  # 14
-    """The lease has been replaced by a newer one, or has lapsed: obtain a new one."""
+    """The lease has been replaced by a newer one, or has lapsed: obtain a new one.
+    Remedy: lease or register anew; somebody else may hold the work by now.
+    """
     ERROR_REASON_INSUFFICIENT_MEMORY: _ErrorReason.ValueType  # 15
-    """A memory pool has less unclaimed memory than is needed."""
+    """A memory pool has less unclaimed memory than is needed.
+    Remedy: the shortages say how much is missing where: stop something, offload less, or add memory.
+    """
     ERROR_REASON_MEMORY_POOL_UNKNOWN: _ErrorReason.ValueType  # 16
-    """The worker has no such memory pool."""
+    """The worker has no such memory pool.
+    Remedy: read the worker again; a card may have dropped off the bus.
+    """
     ERROR_REASON_ARTIFACT_NOT_READY: _ErrorReason.ValueType  # 17
-    """The artifact is not ready on the worker."""
+    """The artifact is not ready on the worker.
+    Remedy: nominate the instance first, or wait until the copy on that worker is READY.
+    """
     ERROR_REASON_REVISION_COMPACTED: _ErrorReason.ValueType  # 18
-    """Events after this revision are no longer kept: list again, then watch from there."""
+    """Events after this revision are no longer kept: list again, then watch from there.
+    Remedy: watch again with initial_state; the metadata tells which revisions are kept.
+    """
     ERROR_REASON_SOURCE_INVALID: _ErrorReason.ValueType  # 19
-    """The source is not written in a form that is understood, or names no single model."""
+    """The source is not written in a form that is understood, or names no single model.
+    Remedy: write it as hf:ORG/REPO[@REVISION]/FILE, https://… or file:/PATH, and name one model.
+    """
     ERROR_REASON_SOURCE_NOT_FOUND: _ErrorReason.ValueType  # 20
-    """The source, its revision or its file does not exist."""
+    """The source, its revision or its file does not exist.
+    Remedy: check repository, revision and file; inspect the source before it is deployed.
+    """
     ERROR_REASON_SOURCE_DENIED: _ErrorReason.ValueType  # 21
-    """The source wants a token, or the one configured may not read it."""
+    """The source wants a token, or the one configured may not read it.
+    Remedy: give the downloader a token (HF_TOKEN) that may read it, and accept the repository's terms.
+    """
     ERROR_REASON_SOURCE_UNAVAILABLE: _ErrorReason.ValueType  # 22
-    """The source did not answer properly: it is tried again."""
+    """The source did not answer properly: it is tried again.
+    Remedy: nothing, if it passes: it is tried again. Else check network, proxy and hub.
+    """
     ERROR_REASON_SOURCE_CHANGED: _ErrorReason.ValueType  # 23
-    """The source now serves other content than was resolved."""
+    """The source now serves other content than was resolved.
+    Remedy: pin a revision, or change the source so that it is resolved anew.
+    """
     ERROR_REASON_MODEL_FILE_INVALID: _ErrorReason.ValueType  # 24
-    """The file is not a readable model file."""
+    """The file is not a readable model file.
+    Remedy: check the file; a download that was cut off, or another format, reads like this.
+    """
     ERROR_REASON_ARCHITECTURE_UNSUPPORTED: _ErrorReason.ValueType  # 25
-    """The engine does not know the model's architecture."""
+    """The engine does not know the model's architecture.
+    Remedy: install a newer engine on the workers, or choose another model.
+    """
     ERROR_REASON_DIGEST_MISMATCH: _ErrorReason.ValueType  # 26
-    """The bytes are not those that the digest promises."""
+    """The bytes are not those that the digest promises.
+    Remedy: nothing: the bytes are fetched again. If it comes back, suspect a disk or a proxy.
+    """
     ERROR_REASON_BLOB_NOT_FOUND: _ErrorReason.ValueType  # 27
-    """The server does not hold this blob."""
+    """The server does not hold this blob.
+    Remedy: nothing: the artifact is pulled again.
+    """
     ERROR_REASON_DISK_FULL: _ErrorReason.ValueType  # 28
-    """The disk has too little room."""
+    """The disk has too little room.
+    Remedy: make room on the disk, or add some; what waits goes on by itself.
+    """
     ERROR_REASON_ENGINE_NOT_INSTALLED: _ErrorReason.ValueType  # 29
-    """The engine is not installed on the worker."""
+    """The engine is not installed on the worker.
+    Remedy: install the engine on the worker, or name its program in the agent's settings.
+    """
     ERROR_REASON_ENGINE_EXITED: _ErrorReason.ValueType  # 30
-    """The engine's process ended by itself."""
+    """The engine's process ended by itself.
+    Remedy: read the instance's error and its engine's log; it is started again after a back-off.
+    """
     ERROR_REASON_ENGINE_START_TIMEOUT: _ErrorReason.ValueType  # 31
-    """The engine did not become healthy in time."""
+    """The engine did not become healthy in time.
+    Remedy: read the engine's log; give it longer with the agent's engine_start_timeout_s.
+    """
     ERROR_REASON_ENGINE_UNHEALTHY: _ErrorReason.ValueType  # 32
-    """The engine stopped answering."""
+    """The engine stopped answering.
+    Remedy: nothing: it is started again. If it comes back, read its log.
+    """
     ERROR_REASON_SERVER_BUSY: _ErrorReason.ValueType  # 33
-    """The server has as many calls as it takes: retry after the delay given."""
+    """The server has as many calls as it takes: retry after the delay given.
+    Remedy: retry after the delay given, or at another replica.
+    """
     ERROR_REASON_SERVER_DRAINING: _ErrorReason.ValueType  # 34
-    """The server is going away: call again, another or the next one answers."""
+    """The server is going away: call again, another or the next one answers.
+    Remedy: call again; streams go on from the revision in the metadata.
+    """
     ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 35
-    """A service cannot be reached."""
+    """A service cannot be reached.
+    Remedy: check that the service runs and that the address is right; then retry.
+    """
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 36
-    """The registry cannot reach its database."""
+    """The registry cannot reach its database.
+    Remedy: check PostgreSQL and the registry's database_url; the registry reconnects by itself.
+    """
     ERROR_REASON_METHOD_UNKNOWN: _ErrorReason.ValueType  # 37
-    """The server has no such method."""
+    """The server has no such method.
+    Remedy: list the methods by reflection; client and server may be of different versions.
+    """
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 38
-    """The call took longer than its deadline."""
+    """The call took longer than its deadline.
+    Remedy: give the call longer, or find out what it waits for.
+    """
     ERROR_REASON_CALL_CANCELLED: _ErrorReason.ValueType  # 39
-    """The caller ended the call."""
+    """The caller ended the call.
+    Remedy: nothing: the caller left.
+    """
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 40
-    """The caller may not do this."""
+    """The caller may not do this.
+    Remedy: ask for the right, or use an identity that has it.
+    """
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 41
-    """The caller is not known."""
+    """The caller is not known.
+    Remedy: say who you are.
+    """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 42
-    """A defect of the server: its log has the trace id."""
+    """A defect of the server: its log has the trace id.
+    Remedy: look up the request id in the server's log, and report what it says.
+    """
     ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 43
-    """The message is larger than the server or the client takes."""
+    """The message is larger than the server or the client takes.
+    Remedy: send less at a time, or raise the limit of whoever refused it.
+    """
     ERROR_REASON_FILTER_INVALID: _ErrorReason.ValueType  # 44
-    """The filter does not parse, or names what is not there; the violation and metadata "position" say where."""
+    """The filter does not parse, or names what is not there; the violation and metadata "position" say where.
+    Remedy: docs/filters.md has the grammar, and the fields of each list.
+    """
     ERROR_REASON_ORDER_BY_INVALID: _ErrorReason.ValueType  # 45
-    """The order does not parse, or names what cannot be ordered by."""
+    """The order does not parse, or names what cannot be ordered by.
+    Remedy: docs/filters.md says which fields of each list can be ordered by.
+    """
     ERROR_REASON_WORKER_IN_USE: _ErrorReason.ValueType  # 46
-    """Instances hold memory on the worker."""
+    """Instances hold memory on the worker.
+    Remedy: drain the worker first. If the node is gone for good, delete it by force.
+    """
     ERROR_REASON_DRAIN_CANCELLED: _ErrorReason.ValueType  # 47
-    """The drain was called off."""
+    """The drain was called off.
+    Remedy: drain the worker again if it is to be emptied.
+    """
     ERROR_REASON_WATCHER_TOO_SLOW: _ErrorReason.ValueType  # 48
-    """The watcher fell further behind than the server keeps in memory: watch again from the last revision seen."""
+    """The watcher fell further behind than the server keeps in memory: watch again from the last revision seen.
+    Remedy: watch again from the revision in the metadata, and read faster or choose less.
+    """
     ERROR_REASON_NO_PLACEMENT: _ErrorReason.ValueType  # 49
-    """No worker takes the instance; the message says why, and ExplainInstance says more."""
+    """No worker takes the instance; the message says why, and ExplainInstance says more.
+    Remedy: ExplainInstance tells per worker what would help.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for machines. Every error carries a google.rpc.ErrorInfo whose domain is
@@ -131,101 +229,199 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Not given."""
 ERROR_REASON_INVALID_REQUEST: ErrorReason.ValueType  # 1
-"""The request breaks rules of its fields; every violation is listed."""
+"""The request breaks rules of its fields; every violation is listed.
+Remedy: correct the fields that the violations name; every one is listed.
+"""
 ERROR_REASON_RESOURCE_NOT_FOUND: ErrorReason.ValueType  # 2
-"""No resource has this name."""
+"""No resource has this name.
+Remedy: list what there is; a name is the whole path, as in "models/llama3".
+"""
 ERROR_REASON_RESOURCE_EXISTS: ErrorReason.ValueType  # 3
-"""A resource with this name exists already."""
+"""A resource with this name exists already.
+Remedy: choose another name, or delete what has this one.
+"""
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 4
-"""The resource changed since its etag was read: read it again, then retry."""
+"""The resource changed since its etag was read: read it again, then retry.
+Remedy: read it again, decide again, retry with the new etag. Without an etag any state is accepted.
+"""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 5
-"""This request_id was used before, with another request."""
+"""This request_id was used before, with another request.
+Remedy: use a new request_id for a new request; the same one only to send the same request again.
+"""
 ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 6
-"""The page token is not one of this query."""
+"""The page token is not one of this query.
+Remedy: list from the start; a token belongs to one parent, filter and order.
+"""
 ERROR_REASON_MODEL_NOT_STOPPED: ErrorReason.ValueType  # 7
-"""What is to be changed can only be changed while the model is stopped."""
+"""What is to be changed can only be changed while the model is stopped.
+Remedy: stop the model, wait until its instances are STOPPED, change it, start it again.
+"""
 ERROR_REASON_MODEL_DELETING: ErrorReason.ValueType  # 8
-"""The model is being deleted."""
+"""The model is being deleted.
+Remedy: wait until it is gone (watch it), then create it again.
+"""
 ERROR_REASON_MODEL_UNRESOLVED: ErrorReason.ValueType  # 9
-"""The model has no artifact yet: its source is still being resolved, or failed."""
+"""The model has no artifact yet: its source is still being resolved, or failed.
+Remedy: read the model's resolution: it says what its source waits for.
+"""
 ERROR_REASON_TRANSITION_NOT_ALLOWED: ErrorReason.ValueType  # 10
-"""The resource cannot go from its state to the one asked for."""
+"""The resource cannot go from its state to the one asked for.
+Remedy: read the state in the metadata; ask for what is possible in it.
+"""
 ERROR_REASON_WORKER_NAME_TAKEN: ErrorReason.ValueType  # 11
-"""Another node is registered under this worker name."""
+"""Another node is registered under this worker name.
+Remedy: give the node another worker name. If the other node is gone for good, delete that worker.
+"""
 ERROR_REASON_WORKER_NOT_READY: ErrorReason.ValueType  # 12
-"""The worker is not READY."""
+"""The worker is not READY.
+Remedy: start the worker's agent, or see in its log why it cannot reach the registry.
+"""
 ERROR_REASON_WORKER_CORDONED: ErrorReason.ValueType  # 13
-"""The worker takes no new instances."""
+"""The worker takes no new instances.
+Remedy: uncordon the worker, or choose another.
+"""
 ERROR_REASON_LEASE_STALE: ErrorReason.ValueType  # 14
-"""The lease has been replaced by a newer one, or has lapsed: obtain a new one."""
+"""The lease has been replaced by a newer one, or has lapsed: obtain a new one.
+Remedy: lease or register anew; somebody else may hold the work by now.
+"""
 ERROR_REASON_INSUFFICIENT_MEMORY: ErrorReason.ValueType  # 15
-"""A memory pool has less unclaimed memory than is needed."""
+"""A memory pool has less unclaimed memory than is needed.
+Remedy: the shortages say how much is missing where: stop something, offload less, or add memory.
+"""
 ERROR_REASON_MEMORY_POOL_UNKNOWN: ErrorReason.ValueType  # 16
-"""The worker has no such memory pool."""
+"""The worker has no such memory pool.
+Remedy: read the worker again; a card may have dropped off the bus.
+"""
 ERROR_REASON_ARTIFACT_NOT_READY: ErrorReason.ValueType  # 17
-"""The artifact is not ready on the worker."""
+"""The artifact is not ready on the worker.
+Remedy: nominate the instance first, or wait until the copy on that worker is READY.
+"""
 ERROR_REASON_REVISION_COMPACTED: ErrorReason.ValueType  # 18
-"""Events after this revision are no longer kept: list again, then watch from there."""
+"""Events after this revision are no longer kept: list again, then watch from there.
+Remedy: watch again with initial_state; the metadata tells which revisions are kept.
+"""
 ERROR_REASON_SOURCE_INVALID: ErrorReason.ValueType  # 19
-"""The source is not written in a form that is understood, or names no single model."""
+"""The source is not written in a form that is understood, or names no single model.
+Remedy: write it as hf:ORG/REPO[@REVISION]/FILE, https://… or file:/PATH, and name one model.
+"""
 ERROR_REASON_SOURCE_NOT_FOUND: ErrorReason.ValueType  # 20
-"""The source, its revision or its file does not exist."""
+"""The source, its revision or its file does not exist.
+Remedy: check repository, revision and file; inspect the source before it is deployed.
+"""
 ERROR_REASON_SOURCE_DENIED: ErrorReason.ValueType  # 21
-"""The source wants a token, or the one configured may not read it."""
+"""The source wants a token, or the one configured may not read it.
+Remedy: give the downloader a token (HF_TOKEN) that may read it, and accept the repository's terms.
+"""
 ERROR_REASON_SOURCE_UNAVAILABLE: ErrorReason.ValueType  # 22
-"""The source did not answer properly: it is tried again."""
+"""The source did not answer properly: it is tried again.
+Remedy: nothing, if it passes: it is tried again. Else check network, proxy and hub.
+"""
 ERROR_REASON_SOURCE_CHANGED: ErrorReason.ValueType  # 23
-"""The source now serves other content than was resolved."""
+"""The source now serves other content than was resolved.
+Remedy: pin a revision, or change the source so that it is resolved anew.
+"""
 ERROR_REASON_MODEL_FILE_INVALID: ErrorReason.ValueType  # 24
-"""The file is not a readable model file."""
+"""The file is not a readable model file.
+Remedy: check the file; a download that was cut off, or another format, reads like this.
+"""
 ERROR_REASON_ARCHITECTURE_UNSUPPORTED: ErrorReason.ValueType  # 25
-"""The engine does not know the model's architecture."""
+"""The engine does not know the model's architecture.
+Remedy: install a newer engine on the workers, or choose another model.
+"""
 ERROR_REASON_DIGEST_MISMATCH: ErrorReason.ValueType  # 26
-"""The bytes are not those that the digest promises."""
+"""The bytes are not those that the digest promises.
+Remedy: nothing: the bytes are fetched again. If it comes back, suspect a disk or a proxy.
+"""
 ERROR_REASON_BLOB_NOT_FOUND: ErrorReason.ValueType  # 27
-"""The server does not hold this blob."""
+"""The server does not hold this blob.
+Remedy: nothing: the artifact is pulled again.
+"""
 ERROR_REASON_DISK_FULL: ErrorReason.ValueType  # 28
-"""The disk has too little room."""
+"""The disk has too little room.
+Remedy: make room on the disk, or add some; what waits goes on by itself.
+"""
 ERROR_REASON_ENGINE_NOT_INSTALLED: ErrorReason.ValueType  # 29
-"""The engine is not installed on the worker."""
+"""The engine is not installed on the worker.
+Remedy: install the engine on the worker, or name its program in the agent's settings.
+"""
 ERROR_REASON_ENGINE_EXITED: ErrorReason.ValueType  # 30
-"""The engine's process ended by itself."""
+"""The engine's process ended by itself.
+Remedy: read the instance's error and its engine's log; it is started again after a back-off.
+"""
 ERROR_REASON_ENGINE_START_TIMEOUT: ErrorReason.ValueType  # 31
-"""The engine did not become healthy in time."""
+"""The engine did not become healthy in time.
+Remedy: read the engine's log; give it longer with the agent's engine_start_timeout_s.
+"""
 ERROR_REASON_ENGINE_UNHEALTHY: ErrorReason.ValueType  # 32
-"""The engine stopped answering."""
+"""The engine stopped answering.
+Remedy: nothing: it is started again. If it comes back, read its log.
+"""
 ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 33
-"""The server has as many calls as it takes: retry after the delay given."""
+"""The server has as many calls as it takes: retry after the delay given.
+Remedy: retry after the delay given, or at another replica.
+"""
 ERROR_REASON_SERVER_DRAINING: ErrorReason.ValueType  # 34
-"""The server is going away: call again, another or the next one answers."""
+"""The server is going away: call again, another or the next one answers.
+Remedy: call again; streams go on from the revision in the metadata.
+"""
 ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 35
-"""A service cannot be reached."""
+"""A service cannot be reached.
+Remedy: check that the service runs and that the address is right; then retry.
+"""
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 36
-"""The registry cannot reach its database."""
+"""The registry cannot reach its database.
+Remedy: check PostgreSQL and the registry's database_url; the registry reconnects by itself.
+"""
 ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 37
-"""The server has no such method."""
+"""The server has no such method.
+Remedy: list the methods by reflection; client and server may be of different versions.
+"""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 38
-"""The call took longer than its deadline."""
+"""The call took longer than its deadline.
+Remedy: give the call longer, or find out what it waits for.
+"""
 ERROR_REASON_CALL_CANCELLED: ErrorReason.ValueType  # 39
-"""The caller ended the call."""
+"""The caller ended the call.
+Remedy: nothing: the caller left.
+"""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 40
-"""The caller may not do this."""
+"""The caller may not do this.
+Remedy: ask for the right, or use an identity that has it.
+"""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 41
-"""The caller is not known."""
+"""The caller is not known.
+Remedy: say who you are.
+"""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 42
-"""A defect of the server: its log has the trace id."""
+"""A defect of the server: its log has the trace id.
+Remedy: look up the request id in the server's log, and report what it says.
+"""
 ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 43
-"""The message is larger than the server or the client takes."""
+"""The message is larger than the server or the client takes.
+Remedy: send less at a time, or raise the limit of whoever refused it.
+"""
 ERROR_REASON_FILTER_INVALID: ErrorReason.ValueType  # 44
-"""The filter does not parse, or names what is not there; the violation and metadata "position" say where."""
+"""The filter does not parse, or names what is not there; the violation and metadata "position" say where.
+Remedy: docs/filters.md has the grammar, and the fields of each list.
+"""
 ERROR_REASON_ORDER_BY_INVALID: ErrorReason.ValueType  # 45
-"""The order does not parse, or names what cannot be ordered by."""
+"""The order does not parse, or names what cannot be ordered by.
+Remedy: docs/filters.md says which fields of each list can be ordered by.
+"""
 ERROR_REASON_WORKER_IN_USE: ErrorReason.ValueType  # 46
-"""Instances hold memory on the worker."""
+"""Instances hold memory on the worker.
+Remedy: drain the worker first. If the node is gone for good, delete it by force.
+"""
 ERROR_REASON_DRAIN_CANCELLED: ErrorReason.ValueType  # 47
-"""The drain was called off."""
+"""The drain was called off.
+Remedy: drain the worker again if it is to be emptied.
+"""
 ERROR_REASON_WATCHER_TOO_SLOW: ErrorReason.ValueType  # 48
-"""The watcher fell further behind than the server keeps in memory: watch again from the last revision seen."""
+"""The watcher fell further behind than the server keeps in memory: watch again from the last revision seen.
+Remedy: watch again from the revision in the metadata, and read faster or choose less.
+"""
 ERROR_REASON_NO_PLACEMENT: ErrorReason.ValueType  # 49
-"""No worker takes the instance; the message says why, and ExplainInstance says more."""
+"""No worker takes the instance; the message says why, and ExplainInstance says more.
+Remedy: ExplainInstance tells per worker what would help.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

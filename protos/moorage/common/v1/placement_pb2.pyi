@@ -28,25 +28,45 @@ class _PlacementReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Place
     PLACEMENT_REASON_UNSPECIFIED: _PlacementReason.ValueType  # 0
     """Not given."""
     PLACEMENT_REASON_WORKER_NOT_SELECTED: _PlacementReason.ValueType  # 1
-    """The model's placement names other workers, or labels that this one lacks."""
+    """The model's placement names other workers, or labels that this one lacks.
+    Remedy: name the worker in the model's placement, or label the worker as the placement asks.
+    """
     PLACEMENT_REASON_WORKER_UNKNOWN: _PlacementReason.ValueType  # 2
-    """The model's placement names a worker that does not exist."""
+    """The model's placement names a worker that does not exist.
+    Remedy: register the worker, or leave it out of the placement.
+    """
     PLACEMENT_REASON_WORKER_NOT_READY: _PlacementReason.ValueType  # 3
-    """The worker is not READY."""
+    """The worker is not READY.
+    Remedy: start or reconnect its agent.
+    """
     PLACEMENT_REASON_WORKER_CORDONED: _PlacementReason.ValueType  # 4
-    """The worker takes no new instances."""
+    """The worker takes no new instances.
+    Remedy: uncordon it.
+    """
     PLACEMENT_REASON_OS_UNSUPPORTED: _PlacementReason.ValueType  # 5
-    """The engine does not run on the worker's operating system."""
+    """The engine does not run on the worker's operating system.
+    Remedy: choose another engine, or a worker with one of the systems that it runs on.
+    """
     PLACEMENT_REASON_ARCHITECTURE_UNSUPPORTED: _PlacementReason.ValueType  # 6
-    """The engine does not run on the worker's CPU architecture."""
+    """The engine does not run on the worker's CPU architecture.
+    Remedy: choose another engine, or a worker with one of the CPUs that it runs on.
+    """
     PLACEMENT_REASON_ACCELERATOR_UNSUPPORTED: _PlacementReason.ValueType  # 7
-    """The engine needs an accelerator of a kind that the worker does not have."""
+    """The engine needs an accelerator of a kind that the worker does not have.
+    Remedy: install a build of the engine for the worker's cards, or let layers run on the CPU.
+    """
     PLACEMENT_REASON_ENGINE_NOT_INSTALLED: _PlacementReason.ValueType  # 8
-    """The worker's agent did not report the engine."""
+    """The worker's agent did not report the engine.
+    Remedy: install the engine on the worker.
+    """
     PLACEMENT_REASON_INSUFFICIENT_GPU_MEMORY: _PlacementReason.ValueType  # 9
-    """No GPU or group of GPUs of the worker has the memory that is needed."""
+    """No GPU or group of GPUs of the worker has the memory that is needed.
+    Remedy: offload fewer layers, shorten the context, stop something, or add a card.
+    """
     PLACEMENT_REASON_INSUFFICIENT_RAM: _PlacementReason.ValueType  # 10
-    """The worker's RAM is short for what would live in it."""
+    """The worker's RAM is short for what would live in it.
+    Remedy: shorten the context, stop something, or add RAM.
+    """
 
 class PlacementReason(_PlacementReason, metaclass=_PlacementReasonEnumTypeWrapper):
     """The rule that rejected a worker."""
@@ -54,25 +74,45 @@ class PlacementReason(_PlacementReason, metaclass=_PlacementReasonEnumTypeWrappe
 PLACEMENT_REASON_UNSPECIFIED: PlacementReason.ValueType  # 0
 """Not given."""
 PLACEMENT_REASON_WORKER_NOT_SELECTED: PlacementReason.ValueType  # 1
-"""The model's placement names other workers, or labels that this one lacks."""
+"""The model's placement names other workers, or labels that this one lacks.
+Remedy: name the worker in the model's placement, or label the worker as the placement asks.
+"""
 PLACEMENT_REASON_WORKER_UNKNOWN: PlacementReason.ValueType  # 2
-"""The model's placement names a worker that does not exist."""
+"""The model's placement names a worker that does not exist.
+Remedy: register the worker, or leave it out of the placement.
+"""
 PLACEMENT_REASON_WORKER_NOT_READY: PlacementReason.ValueType  # 3
-"""The worker is not READY."""
+"""The worker is not READY.
+Remedy: start or reconnect its agent.
+"""
 PLACEMENT_REASON_WORKER_CORDONED: PlacementReason.ValueType  # 4
-"""The worker takes no new instances."""
+"""The worker takes no new instances.
+Remedy: uncordon it.
+"""
 PLACEMENT_REASON_OS_UNSUPPORTED: PlacementReason.ValueType  # 5
-"""The engine does not run on the worker's operating system."""
+"""The engine does not run on the worker's operating system.
+Remedy: choose another engine, or a worker with one of the systems that it runs on.
+"""
 PLACEMENT_REASON_ARCHITECTURE_UNSUPPORTED: PlacementReason.ValueType  # 6
-"""The engine does not run on the worker's CPU architecture."""
+"""The engine does not run on the worker's CPU architecture.
+Remedy: choose another engine, or a worker with one of the CPUs that it runs on.
+"""
 PLACEMENT_REASON_ACCELERATOR_UNSUPPORTED: PlacementReason.ValueType  # 7
-"""The engine needs an accelerator of a kind that the worker does not have."""
+"""The engine needs an accelerator of a kind that the worker does not have.
+Remedy: install a build of the engine for the worker's cards, or let layers run on the CPU.
+"""
 PLACEMENT_REASON_ENGINE_NOT_INSTALLED: PlacementReason.ValueType  # 8
-"""The worker's agent did not report the engine."""
+"""The worker's agent did not report the engine.
+Remedy: install the engine on the worker.
+"""
 PLACEMENT_REASON_INSUFFICIENT_GPU_MEMORY: PlacementReason.ValueType  # 9
-"""No GPU or group of GPUs of the worker has the memory that is needed."""
+"""No GPU or group of GPUs of the worker has the memory that is needed.
+Remedy: offload fewer layers, shorten the context, stop something, or add a card.
+"""
 PLACEMENT_REASON_INSUFFICIENT_RAM: PlacementReason.ValueType  # 10
-"""The worker's RAM is short for what would live in it."""
+"""The worker's RAM is short for what would live in it.
+Remedy: shorten the context, stop something, or add RAM.
+"""
 Global___PlacementReason: _TypeAlias = PlacementReason  # noqa: Y015
 
 class _Verdict:
