@@ -9,8 +9,8 @@ PAGE = Path(__file__).with_name("reasons.md")
 INTRODUCTION = """# Reasons, and what to do about them
 
 Every error carries a `google.rpc.ErrorInfo` with the domain `moorage` and one of the reasons below, for machines; its
-message, its violations and its remedy say the rest for the case at hand. Every worker that a placement leaves out is told
-of with one of the placement reasons. This page is made of the comments in the protos, by
+message, its violations and its remedy say the rest for the case at hand. Every worker that a placement leaves out is
+told of with one of the placement reasons. This page is made of the comments in the protos, by
 `python docs/render_reasons.py`; `grpcurl describe moorage.common.v1.ErrorReason` shows the same.
 """
 TABLES = (
