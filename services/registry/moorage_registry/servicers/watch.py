@@ -40,8 +40,10 @@ class WatchServicer:
             if request.initial_state:
                 # Read to the end before any of it is sent: a slow watcher must not keep a connection.
                 after, current = await self._current(selection)
-                for resource in current:
-                    yield resource
+                # Given away one by one: none is held that was sent.
+                current.reverse()
+                while current:
+                    yield current.pop()
                 yield encode_bookmark(after)
             async for message in self._changes(request, selection, after):
                 yield message
@@ -65,15 +67,13 @@ class WatchServicer:
             note_resume("resume_after_revision", str(advance.revision))
 
     async def _current(self, selection: Selection) -> tuple[int, list[bytes]]:
+        encoded: list[bytes] = []
         async with self._database.read(snapshot=True) as connection:
             revision = (await events.bounds(connection)).revision
-            found = [await read_all(connection, kind) for kind in selection.kinds]
-        return revision, [
-            encode_current(resource)
-            for kind, resources in zip(selection.kinds, found, strict=True)
-            for resource in resources
-            if selection.has(kind, name_of(resource))
-        ]
+            for kind in selection.kinds:
+                async for resources in read_all(connection, kind):
+                    encoded += [encode_current(r) for r in resources if selection.has(kind, name_of(r))]
+        return revision, encoded
 
     @contextmanager
     def _place(self) -> Iterator[None]:

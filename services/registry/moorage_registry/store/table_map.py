@@ -4,7 +4,7 @@ Every change of a resource goes the same way: lock its row, compute the new reco
 how to do that for many rows at once, and puts each change on record for the watchers.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import fields, replace
 from typing import Any, Generic, TypeVar
 
@@ -79,6 +79,18 @@ class RecordTable(Generic[R]):
     async def find(self, connection: AsyncConnection, *where: ColumnElement[bool]) -> list[R]:
         """Reads records, by key, without locking them."""
         return [self.from_row(row) for row in await connection.execute(self.select(*where))]
+
+    async def scan(self, connection: AsyncConnection, at_once: int) -> AsyncIterator[list[R]]:
+        """Yields all records, by key, so many at a time."""
+        start: list[ColumnElement[bool]] = []
+        while True:
+            rows = await connection.execute(self.select(*start).limit(at_once))
+            found = [self.from_row(row) for row in rows]
+            if found:
+                yield found
+            if len(found) < at_once:
+                return
+            start = [tuple_(*self._key) > self.key_of(found[-1])]
 
     async def lock(
         self,

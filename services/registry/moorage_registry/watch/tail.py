@@ -45,7 +45,7 @@ class EventTail:
         *,
         finish: Finish,
         max_events: int = 20_000,
-        max_bytes: int = 32 << 20,
+        max_bytes: int = 16 << 20,
     ) -> None:
         """Describes what to follow, and how much of it to hold.
 
