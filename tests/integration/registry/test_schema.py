@@ -5,6 +5,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from moorage_common.core.errors import FailedPrecondition, Internal
 from moorage_registry.store.database import create_engine
 from moorage_registry.store.migrate import migrate
 from moorage_registry.store.schema import metadata
@@ -23,6 +24,23 @@ async def test_the_migrations_lead_to_the_schema(database):
 async def test_migrating_again_changes_nothing(database):
     await migrate(database.owner)
     await migrate(database.owner)
+
+
+async def test_tables_of_a_newer_registry_are_left_alone(database):
+    connection = await asyncpg.connect(database.owner)
+    await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(FailedPrecondition, match="revision 9999, and this one knows 0"):
+        await migrate(database.owner)
+    await connection.close()
+
+
+async def test_a_migration_that_fails_is_said(database, capfd):
+    connection = await asyncpg.connect(database.owner)
+    await connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    with pytest.raises(Internal, match="the lines above"):
+        await migrate(database.owner)
+    assert "already exists" in capfd.readouterr().err
+    await connection.close()
 
 
 async def test_the_database_itself_refuses_to_give_out_more_than_there_is(database):

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs migrations on the connection that `migrate.upgrade` hands over."""
+"""Alembic's entry: runs migrations on the connection that `__main__.upgrade` hands over."""
 
 from alembic import context
 from sqlalchemy import Connection
