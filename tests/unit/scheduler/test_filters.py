@@ -7,6 +7,7 @@ import pytest
 from moorage_common.core.placement import CpuArchitecture, OperatingSystem, PlacementReason
 from moorage_common.core.states import AcceleratorKind, EngineKind, WorkerState
 from moorage_scheduler.core.request import LlamaCppOptions
+from moorage_scheduler.core.summary import PHRASES
 from moorage_scheduler.filters import FILTERS
 from moorage_scheduler.filters.accelerator import AcceleratorFilter
 from moorage_scheduler.filters.compatibility import Compatibility
@@ -191,3 +192,7 @@ def test_workers_without_the_engine_do_not_pass(paper, ask):
 def test_no_filter_takes_up_more_than_a_page():
     for rule in FILTERS:
         assert len(inspect.getsource(inspect.getmodule(rule)).splitlines()) < 150
+
+
+def test_every_reason_has_a_phrase_for_the_answer_in_one_sentence():
+    assert set(PHRASES) == set(PlacementReason)

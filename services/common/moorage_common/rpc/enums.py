@@ -36,7 +36,8 @@ class EnumMap(Generic[ValueT, EnumT]):
         names = value_names(proto.DESCRIPTOR)
         if unpaired := set(names) ^ {member.value for member in domain}:
             raise ValueError(
-                f"{proto.DESCRIPTOR.full_name} and {domain.__name__} differ in {sorted(unpaired)}"
+                f"{proto.DESCRIPTOR.full_name} and {domain.__name__} differ in {sorted(unpaired)};"
+                " has `make protos` been run?"
             )
         self._name = proto.DESCRIPTOR.name
         self._to_proto = {domain(name): proto.Value(full_name) for name, full_name in names.items()}

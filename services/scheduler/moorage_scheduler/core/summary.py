@@ -7,7 +7,7 @@ from moorage_scheduler.core.explanation import ReasonCount, WorkerExplanation
 from moorage_scheduler.core.request import Placement
 from moorage_scheduler.core.text import amount, count
 
-_PHRASES = {
+PHRASES = {
     PlacementReason.WORKER_NOT_SELECTED: "not selected",
     PlacementReason.WORKER_UNKNOWN: "unknown",
     PlacementReason.WORKER_NOT_READY: "not ready",
@@ -35,7 +35,7 @@ def not_placed(verdict: Verdict, counts: Sequence[ReasonCount], closest: WorkerE
     if not counts:
         return "there are no workers"
     head = "fits no worker, even an empty one" if verdict is Verdict.NEVER_FITS else "fits no worker now"
-    why = ", ".join(f"{count(item.worker_count, 'worker')} {_PHRASES[item.reason]}" for item in counts)
+    why = ", ".join(f"{count(item.worker_count, 'worker')} {PHRASES[item.reason]}" for item in counts)
     remedy = closest.rejections[0].remedy if closest else ""
     hint = f". {closest.worker}: {remedy}" if closest and remedy else ""
     return f"{head}: {why}{hint}"

@@ -2,12 +2,9 @@
 
 import numpy as np
 
-from moorage_common.core.placement import PlacementReason
 from moorage_scheduler.core.cluster import Engine
 from moorage_scheduler.core.codes import ACCELERATORS, ENGINES
-from moorage_scheduler.core.explanation import Rejection
-from moorage_scheduler.core.request import Request
-from moorage_scheduler.core.snapshot import Mask, Snapshot
+from moorage_scheduler.filters.base import Mask, PlacementReason, Rejection, Request, Snapshot
 from moorage_scheduler.filters.compatibility import COMPATIBILITY
 
 

@@ -7,6 +7,8 @@ from moorage_scheduler.core.explanation import Rejection
 from moorage_scheduler.core.request import Request
 from moorage_scheduler.core.snapshot import Mask, Snapshot
 
+__all__ = ["Filter", "Mask", "PlacementReason", "Rejection", "Request", "Snapshot"]
+
 
 class Filter(Protocol):
     """One rule that a worker must pass, asked of all workers at once.

@@ -1,9 +1,6 @@
 """Workers that a person closed to new instances."""
 
-from moorage_common.core.placement import PlacementReason
-from moorage_scheduler.core.explanation import Rejection
-from moorage_scheduler.core.request import Request
-from moorage_scheduler.core.snapshot import Mask, Snapshot
+from moorage_scheduler.filters.base import Mask, PlacementReason, Rejection, Request, Snapshot
 
 
 class CordonFilter:

@@ -1,10 +1,7 @@
 """Workers whose CPU the engine was not built for."""
 
-from moorage_common.core.placement import PlacementReason
 from moorage_scheduler.core.codes import ARCHITECTURES
-from moorage_scheduler.core.explanation import Rejection
-from moorage_scheduler.core.request import Request
-from moorage_scheduler.core.snapshot import Mask, Snapshot
+from moorage_scheduler.filters.base import Mask, PlacementReason, Rejection, Request, Snapshot
 from moorage_scheduler.filters.compatibility import COMPATIBILITY
 
 
