@@ -10,10 +10,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -27,6 +27,8 @@ class _EngineKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EngineKind
     """Not given. A model without an engine is served by the one that fits its files."""
     ENGINE_KIND_LLAMA_CPP: _EngineKind.ValueType  # 1
     """llama.cpp's OpenAI-compatible server; reads GGUF."""
+    ENGINE_KIND_VLLM: _EngineKind.ValueType  # 2
+    """vLLM's OpenAI-compatible server; reads safetensors."""
 
 class EngineKind(_EngineKind, metaclass=_EngineKindEnumTypeWrapper):
     """An inference engine that agents can launch."""
@@ -35,7 +37,37 @@ ENGINE_KIND_UNSPECIFIED: EngineKind.ValueType  # 0
 """Not given. A model without an engine is served by the one that fits its files."""
 ENGINE_KIND_LLAMA_CPP: EngineKind.ValueType  # 1
 """llama.cpp's OpenAI-compatible server; reads GGUF."""
+ENGINE_KIND_VLLM: EngineKind.ValueType  # 2
+"""vLLM's OpenAI-compatible server; reads safetensors."""
 Global___EngineKind: _TypeAlias = EngineKind  # noqa: Y015
+
+class _ModelCategory:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ModelCategoryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelCategory.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MODEL_CATEGORY_UNSPECIFIED: _ModelCategory.ValueType  # 0
+    """Not given: as its files say."""
+    MODEL_CATEGORY_LLM: _ModelCategory.ValueType  # 1
+    """Generates text."""
+    MODEL_CATEGORY_EMBEDDING: _ModelCategory.ValueType  # 2
+    """Turns text into vectors."""
+    MODEL_CATEGORY_RERANKER: _ModelCategory.ValueType  # 3
+    """Orders texts by their relevance."""
+
+class ModelCategory(_ModelCategory, metaclass=_ModelCategoryEnumTypeWrapper):
+    """What a model is for."""
+
+MODEL_CATEGORY_UNSPECIFIED: ModelCategory.ValueType  # 0
+"""Not given: as its files say."""
+MODEL_CATEGORY_LLM: ModelCategory.ValueType  # 1
+"""Generates text."""
+MODEL_CATEGORY_EMBEDDING: ModelCategory.ValueType  # 2
+"""Turns text into vectors."""
+MODEL_CATEGORY_RERANKER: ModelCategory.ValueType  # 3
+"""Orders texts by their relevance."""
+Global___ModelCategory: _TypeAlias = ModelCategory  # noqa: Y015
 
 class _KvCacheType:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -65,6 +97,62 @@ KV_CACHE_TYPE_Q4_0: KvCacheType.ValueType  # 3
 """4.5 bits an element."""
 Global___KvCacheType: _TypeAlias = KvCacheType  # noqa: Y015
 
+class _FlashAttention:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FlashAttentionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FlashAttention.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FLASH_ATTENTION_UNSPECIFIED: _FlashAttention.ValueType  # 0
+    """Not given: where the engine can."""
+    FLASH_ATTENTION_ON: _FlashAttention.ValueType  # 1
+    """Always."""
+    FLASH_ATTENTION_OFF: _FlashAttention.ValueType  # 2
+    """Never."""
+
+class FlashAttention(_FlashAttention, metaclass=_FlashAttentionEnumTypeWrapper):
+    """Whether attention is computed without its whole matrix in memory."""
+
+FLASH_ATTENTION_UNSPECIFIED: FlashAttention.ValueType  # 0
+"""Not given: where the engine can."""
+FLASH_ATTENTION_ON: FlashAttention.ValueType  # 1
+"""Always."""
+FLASH_ATTENTION_OFF: FlashAttention.ValueType  # 2
+"""Never."""
+Global___FlashAttention: _TypeAlias = FlashAttention  # noqa: Y015
+
+class _VllmDtype:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VllmDtypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VllmDtype.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VLLM_DTYPE_UNSPECIFIED: _VllmDtype.ValueType  # 0
+    """Not given: the model's own."""
+    VLLM_DTYPE_BF16: _VllmDtype.ValueType  # 1
+    """bfloat16."""
+    VLLM_DTYPE_F16: _VllmDtype.ValueType  # 2
+    """16-bit float."""
+    VLLM_DTYPE_F32: _VllmDtype.ValueType  # 3
+    """32-bit float."""
+    VLLM_DTYPE_FP8: _VllmDtype.ValueType  # 4
+    """8-bit float; for the key/value cache only."""
+
+class VllmDtype(_VllmDtype, metaclass=_VllmDtypeEnumTypeWrapper):
+    """A number format that vLLM computes or keeps values in."""
+
+VLLM_DTYPE_UNSPECIFIED: VllmDtype.ValueType  # 0
+"""Not given: the model's own."""
+VLLM_DTYPE_BF16: VllmDtype.ValueType  # 1
+"""bfloat16."""
+VLLM_DTYPE_F16: VllmDtype.ValueType  # 2
+"""16-bit float."""
+VLLM_DTYPE_F32: VllmDtype.ValueType  # 3
+"""32-bit float."""
+VLLM_DTYPE_FP8: VllmDtype.ValueType  # 4
+"""8-bit float; for the key/value cache only."""
+Global___VllmDtype: _TypeAlias = VllmDtype  # noqa: Y015
+
 @_typing.final
 class LlamaCppOptions(_message.Message):
     """How llama.cpp is started for a model."""
@@ -77,6 +165,10 @@ class LlamaCppOptions(_message.Message):
     KV_CACHE_TYPE_FIELD_NUMBER: _builtins.int
     THREADS_FIELD_NUMBER: _builtins.int
     FORBID_CPU_OFFLOAD_FIELD_NUMBER: _builtins.int
+    FLASH_ATTENTION_FIELD_NUMBER: _builtins.int
+    MICRO_BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    UNIFIED_KV_CACHE_FIELD_NUMBER: _builtins.int
+    FORBID_MMAP_FIELD_NUMBER: _builtins.int
     context_length: _builtins.int
     """Context, in tokens, shared by all slots. 0: the model's own context length, at most 4096."""
     parallel_slots: _builtins.int
@@ -89,6 +181,14 @@ class LlamaCppOptions(_message.Message):
     """How many CPU threads the engine may use. 0: as many as the worker has cores."""
     forbid_cpu_offload: _builtins.bool
     """Forbids layers on the CPU of a worker that has GPUs: the model fits its GPUs or is not placed there."""
+    flash_attention: Global___FlashAttention.ValueType
+    """Whether attention is computed without its whole matrix in memory."""
+    micro_batch_size: _builtins.int
+    """How many tokens are computed at once. 0: 512."""
+    unified_kv_cache: _builtins.bool
+    """Whether all slots share one key/value cache, each free to use all of it."""
+    forbid_mmap: _builtins.bool
+    """Reads the weights into memory instead of mapping the file."""
     def __init__(
         self,
         *,
@@ -98,13 +198,83 @@ class LlamaCppOptions(_message.Message):
         kv_cache_type: Global___KvCacheType.ValueType = ...,
         threads: _builtins.int = ...,
         forbid_cpu_offload: _builtins.bool = ...,
+        flash_attention: Global___FlashAttention.ValueType = ...,
+        micro_batch_size: _builtins.int = ...,
+        unified_kv_cache: _builtins.bool = ...,
+        forbid_mmap: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_gpu_layers", b"_gpu_layers", "gpu_layers", b"gpu_layers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gpu_layers", b"_gpu_layers", "context_length", b"context_length", "forbid_cpu_offload", b"forbid_cpu_offload", "gpu_layers", b"gpu_layers", "kv_cache_type", b"kv_cache_type", "parallel_slots", b"parallel_slots", "threads", b"threads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gpu_layers", b"_gpu_layers", "context_length", b"context_length", "flash_attention", b"flash_attention", "forbid_cpu_offload", b"forbid_cpu_offload", "forbid_mmap", b"forbid_mmap", "gpu_layers", b"gpu_layers", "kv_cache_type", b"kv_cache_type", "micro_batch_size", b"micro_batch_size", "parallel_slots", b"parallel_slots", "threads", b"threads", "unified_kv_cache", b"unified_kv_cache"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__gpu_layers: _TypeAlias = _typing.Literal["gpu_layers"]  # noqa: Y015
     _WhichOneofArgType__gpu_layers: _TypeAlias = _typing.Literal["_gpu_layers", b"_gpu_layers"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__gpu_layers) -> _WhichOneofReturnType__gpu_layers | None: ...
 
 Global___LlamaCppOptions: _TypeAlias = LlamaCppOptions  # noqa: Y015
+
+@_typing.final
+class VllmOptions(_message.Message):
+    """How vLLM is started for a model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GPU_MEMORY_UTILIZATION_FIELD_NUMBER: _builtins.int
+    MAX_MODEL_LEN_FIELD_NUMBER: _builtins.int
+    TENSOR_PARALLEL_SIZE_FIELD_NUMBER: _builtins.int
+    PIPELINE_PARALLEL_SIZE_FIELD_NUMBER: _builtins.int
+    DATA_PARALLEL_SIZE_FIELD_NUMBER: _builtins.int
+    DTYPE_FIELD_NUMBER: _builtins.int
+    KV_CACHE_DTYPE_FIELD_NUMBER: _builtins.int
+    MAX_NUM_SEQS_FIELD_NUMBER: _builtins.int
+    MAX_NUM_BATCHED_TOKENS_FIELD_NUMBER: _builtins.int
+    ENFORCE_EAGER_FIELD_NUMBER: _builtins.int
+    TEXT_ONLY_FIELD_NUMBER: _builtins.int
+    HOST_KV_CACHE_BYTES_FIELD_NUMBER: _builtins.int
+    gpu_memory_utilization: _builtins.float
+    """Which part of each GPU's memory it takes. 0: 0.9; a model that makes no text takes what it needs."""
+    max_model_len: _builtins.int
+    """Longest prompt with its answer, in tokens. 0: the model's own context length."""
+    tensor_parallel_size: _builtins.int
+    """Over how many GPUs each layer is cut. 0: chosen."""
+    pipeline_parallel_size: _builtins.int
+    """Over how many groups of GPUs the layers are dealt out. 0: chosen."""
+    data_parallel_size: _builtins.int
+    """How many full copies serve side by side. 0: one."""
+    dtype: Global___VllmDtype.ValueType
+    """What it computes in."""
+    kv_cache_dtype: Global___VllmDtype.ValueType
+    """What the key/value cache is kept in. Unspecified: as dtype."""
+    max_num_seqs: _builtins.int
+    """How many requests are served at the same time. 0: 256."""
+    max_num_batched_tokens: _builtins.int
+    """How many tokens are computed at once. 0: 2048."""
+    enforce_eager: _builtins.bool
+    """Does without CUDA graphs."""
+    text_only: _builtins.bool
+    """Leaves a multimodal model's towers out."""
+    host_kv_cache_bytes: _builtins.int
+    """RAM of each worker that keeps keys and values which left the GPUs. 0: none."""
+    def __init__(
+        self,
+        *,
+        gpu_memory_utilization: _builtins.float = ...,
+        max_model_len: _builtins.int = ...,
+        tensor_parallel_size: _builtins.int = ...,
+        pipeline_parallel_size: _builtins.int = ...,
+        data_parallel_size: _builtins.int = ...,
+        dtype: Global___VllmDtype.ValueType = ...,
+        kv_cache_dtype: Global___VllmDtype.ValueType = ...,
+        max_num_seqs: _builtins.int = ...,
+        max_num_batched_tokens: _builtins.int = ...,
+        enforce_eager: _builtins.bool = ...,
+        text_only: _builtins.bool = ...,
+        host_kv_cache_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_parallel_size", b"data_parallel_size", "dtype", b"dtype", "enforce_eager", b"enforce_eager", "gpu_memory_utilization", b"gpu_memory_utilization", "host_kv_cache_bytes", b"host_kv_cache_bytes", "kv_cache_dtype", b"kv_cache_dtype", "max_model_len", b"max_model_len", "max_num_batched_tokens", b"max_num_batched_tokens", "max_num_seqs", b"max_num_seqs", "pipeline_parallel_size", b"pipeline_parallel_size", "tensor_parallel_size", b"tensor_parallel_size", "text_only", b"text_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VllmOptions: _TypeAlias = VllmOptions  # noqa: Y015

@@ -220,6 +220,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No worker takes the instance; the message says why, and ExplainInstance says more.
     Remedy: ExplainInstance tells per worker what would help.
     """
+    ERROR_REASON_DISTRIBUTED_VLLM_EXCLUSIVE: _ErrorReason.ValueType  # 50
+    """Each worker can serve only one distributed vLLM instance at a time, and one of these workers does.
+    Remedy: stop that instance, or choose other workers; the metadata names worker and instance.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for machines. Every error carries a google.rpc.ErrorInfo whose domain is
@@ -423,5 +427,9 @@ Remedy: watch again from the revision in the metadata, and read faster or choose
 ERROR_REASON_NO_PLACEMENT: ErrorReason.ValueType  # 49
 """No worker takes the instance; the message says why, and ExplainInstance says more.
 Remedy: ExplainInstance tells per worker what would help.
+"""
+ERROR_REASON_DISTRIBUTED_VLLM_EXCLUSIVE: ErrorReason.ValueType  # 50
+"""Each worker can serve only one distributed vLLM instance at a time, and one of these workers does.
+Remedy: stop that instance, or choose other workers; the metadata names worker and instance.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from moorage.common.v1 import engine_pb2 as _engine_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -27,24 +28,178 @@ class ModelFacts(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     GGUF_FIELD_NUMBER: _builtins.int
+    SAFETENSORS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def gguf(self) -> Global___GgufFacts:
         """The files are GGUF."""
+
+    @_builtins.property
+    def safetensors(self) -> Global___SafetensorsFacts:
+        """The files are safetensors, with a config.json."""
 
     def __init__(
         self,
         *,
         gguf: Global___GgufFacts | None = ...,
+        safetensors: Global___SafetensorsFacts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "gguf", b"gguf"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "gguf", b"gguf", "safetensors", b"safetensors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "gguf", b"gguf"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "gguf", b"gguf", "safetensors", b"safetensors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_format: _TypeAlias = _typing.Literal["gguf"]  # noqa: Y015
+    _WhichOneofReturnType_format: _TypeAlias = _typing.Literal["gguf", "safetensors"]  # noqa: Y015
     _WhichOneofArgType_format: _TypeAlias = _typing.Literal["format", b"format"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_format) -> _WhichOneofReturnType_format | None: ...
 
 Global___ModelFacts: _TypeAlias = ModelFacts  # noqa: Y015
+
+@_typing.final
+class SafetensorsFacts(_message.Message):
+    """The facts of a model in safetensors, summed over its files, with what its config.json says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class TensorBytesByDtypeEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ARCHITECTURE_FIELD_NUMBER: _builtins.int
+    MODEL_TYPE_FIELD_NUMBER: _builtins.int
+    PARAMETER_COUNT_FIELD_NUMBER: _builtins.int
+    TOTAL_TENSOR_BYTES_FIELD_NUMBER: _builtins.int
+    TENSOR_BYTES_BY_DTYPE_FIELD_NUMBER: _builtins.int
+    TOWER_BYTES_FIELD_NUMBER: _builtins.int
+    EXPERT_BYTES_FIELD_NUMBER: _builtins.int
+    EMBEDDING_BYTES_FIELD_NUMBER: _builtins.int
+    DTYPE_FIELD_NUMBER: _builtins.int
+    QUANTIZATION_FIELD_NUMBER: _builtins.int
+    QUANTIZATION_BITS_FIELD_NUMBER: _builtins.int
+    BLOCK_COUNT_FIELD_NUMBER: _builtins.int
+    HIDDEN_SIZE_FIELD_NUMBER: _builtins.int
+    FEED_FORWARD_LENGTH_FIELD_NUMBER: _builtins.int
+    HEAD_COUNT_FIELD_NUMBER: _builtins.int
+    HEAD_COUNT_KV_FIELD_NUMBER: _builtins.int
+    HEAD_SIZE_FIELD_NUMBER: _builtins.int
+    VISION_HEAD_COUNT_FIELD_NUMBER: _builtins.int
+    VOCABULARY_SIZE_FIELD_NUMBER: _builtins.int
+    CONTEXT_LENGTH_FIELD_NUMBER: _builtins.int
+    SLIDING_WINDOW_FIELD_NUMBER: _builtins.int
+    SLIDING_WINDOW_BLOCK_COUNT_FIELD_NUMBER: _builtins.int
+    ATTENTION_BLOCK_COUNT_FIELD_NUMBER: _builtins.int
+    LATENT_VALUES_PER_TOKEN_FIELD_NUMBER: _builtins.int
+    EXPERT_COUNT_FIELD_NUMBER: _builtins.int
+    EXPERT_USED_COUNT_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    architecture: _builtins.str
+    """Architecture as config.json names it, e.g. "LlamaForCausalLM"."""
+    model_type: _builtins.str
+    """Model type as config.json names it, e.g. "llama"."""
+    parameter_count: _builtins.int
+    """Number of parameters."""
+    total_tensor_bytes: _builtins.int
+    """Bytes of all tensors."""
+    tower_bytes: _builtins.int
+    """Bytes of the vision (and audio) towers with their projectors, part of the total."""
+    expert_bytes: _builtins.int
+    """Bytes of the experts, part of the total."""
+    embedding_bytes: _builtins.int
+    """Bytes of the token embedding and the output head, part of the total."""
+    dtype: _builtins.str
+    """Number format that the model was made in, e.g. "bfloat16"."""
+    quantization: _builtins.str
+    """Quantisation method, e.g. "fp8", "awq", "gptq", "compressed-tensors". Empty: none."""
+    quantization_bits: _builtins.int
+    """Bits of a quantised weight. 0: not quantised."""
+    block_count: _builtins.int
+    """Number of transformer blocks."""
+    hidden_size: _builtins.int
+    """Width of the hidden state."""
+    feed_forward_length: _builtins.int
+    """Width of the feed-forward layer."""
+    head_count: _builtins.int
+    """Attention heads."""
+    head_count_kv: _builtins.int
+    """Key/value heads."""
+    head_size: _builtins.int
+    """Length of one head's vector."""
+    vision_head_count: _builtins.int
+    """Attention heads of the vision tower. 0: there is none."""
+    vocabulary_size: _builtins.int
+    """Tokens in the vocabulary."""
+    context_length: _builtins.int
+    """Context, in tokens, that the model was made for."""
+    sliding_window: _builtins.int
+    """Tokens that a sliding-window block attends to. 0: no sliding window."""
+    sliding_window_block_count: _builtins.int
+    """How many blocks use the sliding window."""
+    attention_block_count: _builtins.int
+    """How many blocks keep keys and values; the others are recurrent."""
+    latent_values_per_token: _builtins.int
+    """Values that a token keeps of multi-head latent attention, in each block. 0: not used."""
+    expert_count: _builtins.int
+    """Number of experts. 0: not a mixture of experts."""
+    expert_used_count: _builtins.int
+    """Number of experts used for each token."""
+    category: _engine_pb2.ModelCategory.ValueType
+    """What the model is for."""
+    @_builtins.property
+    def tensor_bytes_by_dtype(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Bytes of the tensors by their number format, e.g. "BF16"."""
+
+    def __init__(
+        self,
+        *,
+        architecture: _builtins.str = ...,
+        model_type: _builtins.str = ...,
+        parameter_count: _builtins.int = ...,
+        total_tensor_bytes: _builtins.int = ...,
+        tensor_bytes_by_dtype: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        tower_bytes: _builtins.int = ...,
+        expert_bytes: _builtins.int = ...,
+        embedding_bytes: _builtins.int = ...,
+        dtype: _builtins.str = ...,
+        quantization: _builtins.str = ...,
+        quantization_bits: _builtins.int = ...,
+        block_count: _builtins.int = ...,
+        hidden_size: _builtins.int = ...,
+        feed_forward_length: _builtins.int = ...,
+        head_count: _builtins.int = ...,
+        head_count_kv: _builtins.int = ...,
+        head_size: _builtins.int = ...,
+        vision_head_count: _builtins.int = ...,
+        vocabulary_size: _builtins.int = ...,
+        context_length: _builtins.int = ...,
+        sliding_window: _builtins.int = ...,
+        sliding_window_block_count: _builtins.int = ...,
+        attention_block_count: _builtins.int = ...,
+        latent_values_per_token: _builtins.int = ...,
+        expert_count: _builtins.int = ...,
+        expert_used_count: _builtins.int = ...,
+        category: _engine_pb2.ModelCategory.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attention_block_count", b"attention_block_count", "block_count", b"block_count", "category", b"category", "context_length", b"context_length", "dtype", b"dtype", "embedding_bytes", b"embedding_bytes", "expert_bytes", b"expert_bytes", "expert_count", b"expert_count", "expert_used_count", b"expert_used_count", "feed_forward_length", b"feed_forward_length", "head_count", b"head_count", "head_count_kv", b"head_count_kv", "head_size", b"head_size", "hidden_size", b"hidden_size", "latent_values_per_token", b"latent_values_per_token", "model_type", b"model_type", "parameter_count", b"parameter_count", "quantization", b"quantization", "quantization_bits", b"quantization_bits", "sliding_window", b"sliding_window", "sliding_window_block_count", b"sliding_window_block_count", "tensor_bytes_by_dtype", b"tensor_bytes_by_dtype", "total_tensor_bytes", b"total_tensor_bytes", "tower_bytes", b"tower_bytes", "vision_head_count", b"vision_head_count", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SafetensorsFacts: _TypeAlias = SafetensorsFacts  # noqa: Y015
 
 @_typing.final
 class GgufFacts(_message.Message):
@@ -79,6 +234,10 @@ class GgufFacts(_message.Message):
     BLOCK_REPACK_BYTES_FIELD_NUMBER: _builtins.int
     OUTPUT_REPACK_BYTES_FIELD_NUMBER: _builtins.int
     EXPERT_FEED_FORWARD_LENGTH_FIELD_NUMBER: _builtins.int
+    BLOCK_STATE_BYTES_FIELD_NUMBER: _builtins.int
+    BLOCK_EXPERT_BYTES_FIELD_NUMBER: _builtins.int
+    PROJECTOR_BYTES_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """Architecture as llama.cpp names it, e.g. "llama"."""
     model_name: _builtins.str
@@ -121,6 +280,10 @@ class GgufFacts(_message.Message):
     """Bytes of the output head that llama.cpp's CPU backend holds twice."""
     expert_feed_forward_length: _builtins.int
     """Width of one expert's feed-forward layer. 0: not a mixture of experts."""
+    projector_bytes: _builtins.int
+    """Bytes of a multimodal projector that is loaded beside the model. 0: there is none."""
+    category: _engine_pb2.ModelCategory.ValueType
+    """What the model is for."""
     @_builtins.property
     def feed_forward_lengths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Width of the feed-forward layer, per block."""
@@ -144,6 +307,14 @@ class GgufFacts(_message.Message):
     @_builtins.property
     def block_repack_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Bytes of the block's matrices that llama.cpp's CPU backend holds twice, per block."""
+
+    @_builtins.property
+    def block_state_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Bytes of one slot's recurrent state, per block; 0 where the block has none. Empty: none has."""
+
+    @_builtins.property
+    def block_expert_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Bytes of the experts' matrices, per block. Empty: not a mixture of experts."""
 
     def __init__(
         self,
@@ -175,10 +346,14 @@ class GgufFacts(_message.Message):
         block_repack_bytes: _abc.Iterable[_builtins.int] | None = ...,
         output_repack_bytes: _builtins.int = ...,
         expert_feed_forward_length: _builtins.int = ...,
+        block_state_bytes: _abc.Iterable[_builtins.int] | None = ...,
+        block_expert_bytes: _abc.Iterable[_builtins.int] | None = ...,
+        projector_bytes: _builtins.int = ...,
+        category: _engine_pb2.ModelCategory.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "block_bytes", b"block_bytes", "block_count", b"block_count", "block_repack_bytes", b"block_repack_bytes", "context_length", b"context_length", "embedding_length", b"embedding_length", "expert_count", b"expert_count", "expert_feed_forward_length", b"expert_feed_forward_length", "expert_used_count", b"expert_used_count", "feed_forward_lengths", b"feed_forward_lengths", "head_counts", b"head_counts", "head_counts_kv", b"head_counts_kv", "key_length", b"key_length", "kv_lora_rank", b"kv_lora_rank", "model_name", b"model_name", "other_bytes", b"other_bytes", "output_bytes", b"output_bytes", "output_repack_bytes", b"output_repack_bytes", "parameter_count", b"parameter_count", "quantization", b"quantization", "sliding_window", b"sliding_window", "sliding_window_blocks", b"sliding_window_blocks", "tied_embedding", b"tied_embedding", "token_embedding_bytes", b"token_embedding_bytes", "total_tensor_bytes", b"total_tensor_bytes", "value_length", b"value_length", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "block_bytes", b"block_bytes", "block_count", b"block_count", "block_expert_bytes", b"block_expert_bytes", "block_repack_bytes", b"block_repack_bytes", "block_state_bytes", b"block_state_bytes", "category", b"category", "context_length", b"context_length", "embedding_length", b"embedding_length", "expert_count", b"expert_count", "expert_feed_forward_length", b"expert_feed_forward_length", "expert_used_count", b"expert_used_count", "feed_forward_lengths", b"feed_forward_lengths", "head_counts", b"head_counts", "head_counts_kv", b"head_counts_kv", "key_length", b"key_length", "kv_lora_rank", b"kv_lora_rank", "model_name", b"model_name", "other_bytes", b"other_bytes", "output_bytes", b"output_bytes", "output_repack_bytes", b"output_repack_bytes", "parameter_count", b"parameter_count", "projector_bytes", b"projector_bytes", "quantization", b"quantization", "sliding_window", b"sliding_window", "sliding_window_blocks", b"sliding_window_blocks", "tied_embedding", b"tied_embedding", "token_embedding_bytes", b"token_embedding_bytes", "total_tensor_bytes", b"total_tensor_bytes", "value_length", b"value_length", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,35 +22,44 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from moorage.common.v1 import engine_pb2 as moorage_dot_common_dot_v1_dot_engine__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!moorage/common/v1/placement.proto\x12\x11moorage.common.v1\"\x82\x01\n\x0bMemoryClaim\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x31\n\x05parts\x18\x04 \x03(\x0b\x32\".moorage.common.v1.MemoryClaimPart\x12\x0e\n\x06layers\x18\x05 \x01(\x05\"R\n\x0fMemoryClaimPart\x12+\n\x04part\x18\x01 \x01(\x0e\x32\x1d.moorage.common.v1.MemoryPart\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x9c\x01\n\tPlacement\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12.\n\x06\x63laims\x18\x02 \x03(\x0b\x32\x1e.moorage.common.v1.MemoryClaim\x12\x12\n\ngpu_layers\x18\x03 \x01(\x05\x12\x14\n\x0ctotal_layers\x18\x04 \x01(\x05\x12\x16\n\x0e\x63ontext_length\x18\x05 \x01(\x05\x12\r\n\x05score\x18\x06 \x01(\x01\"\xd5\x01\n\x0b\x45xplanation\x12+\n\x07verdict\x18\x01 \x01(\x0e\x32\x1a.moorage.common.v1.Verdict\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x1a\n\x12workers_considered\x18\x03 \x01(\x05\x12\x35\n\rreason_counts\x18\x04 \x03(\x0b\x32\x1e.moorage.common.v1.ReasonCount\x12\x35\n\x07workers\x18\x05 \x03(\x0b\x32$.moorage.common.v1.WorkerExplanation\"W\n\x0bReasonCount\x12\x32\n\x06reason\x18\x01 \x01(\x0e\x32\".moorage.common.v1.PlacementReason\x12\x14\n\x0cworker_count\x18\x02 \x01(\x05\"\xa5\x01\n\x11WorkerExplanation\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x30\n\nrejections\x18\x02 \x03(\x0b\x32\x1c.moorage.common.v1.Rejection\x12\x0c\n\x04rank\x18\x03 \x01(\x05\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x31\n\x0bscore_parts\x18\x05 \x03(\x0b\x32\x1c.moorage.common.v1.ScorePart\"\x80\x01\n\tRejection\x12\x32\n\x06reason\x18\x01 \x01(\x0e\x32\".moorage.common.v1.PlacementReason\x12\x0e\n\x06needed\x18\x02 \x01(\t\x12\x11\n\tavailable\x18\x03 \x01(\t\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x0e\n\x06remedy\x18\x05 \x01(\t\":\n\tScorePart\x12\x0e\n\x06scorer\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0e\n\x06weight\x18\x03 \x01(\x01*\xd1\x03\n\x0fPlacementReason\x12 \n\x1cPLACEMENT_REASON_UNSPECIFIED\x10\x00\x12(\n$PLACEMENT_REASON_WORKER_NOT_SELECTED\x10\x01\x12#\n\x1fPLACEMENT_REASON_WORKER_UNKNOWN\x10\x02\x12%\n!PLACEMENT_REASON_WORKER_NOT_READY\x10\x03\x12$\n PLACEMENT_REASON_WORKER_CORDONED\x10\x04\x12#\n\x1fPLACEMENT_REASON_OS_UNSUPPORTED\x10\x05\x12-\n)PLACEMENT_REASON_ARCHITECTURE_UNSUPPORTED\x10\x06\x12,\n(PLACEMENT_REASON_ACCELERATOR_UNSUPPORTED\x10\x07\x12)\n%PLACEMENT_REASON_ENGINE_NOT_INSTALLED\x10\x08\x12,\n(PLACEMENT_REASON_INSUFFICIENT_GPU_MEMORY\x10\t\x12%\n!PLACEMENT_REASON_INSUFFICIENT_RAM\x10\n*c\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_PLACED\x10\x01\x12\x13\n\x0fVERDICT_NOT_NOW\x10\x02\x12\x16\n\x12VERDICT_NEVER_FITS\x10\x03*\x8f\x01\n\nMemoryPart\x12\x1b\n\x17MEMORY_PART_UNSPECIFIED\x10\x00\x12\x17\n\x13MEMORY_PART_WEIGHTS\x10\x01\x12\x18\n\x14MEMORY_PART_KV_CACHE\x10\x02\x12\x17\n\x13MEMORY_PART_COMPUTE\x10\x03\x12\x18\n\x14MEMORY_PART_OVERHEAD\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!moorage/common/v1/placement.proto\x12\x11moorage.common.v1\x1a\x1emoorage/common/v1/engine.proto\"\x82\x01\n\x0bMemoryClaim\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x31\n\x05parts\x18\x04 \x03(\x0b\x32\".moorage.common.v1.MemoryClaimPart\x12\x0e\n\x06layers\x18\x05 \x01(\x05\"R\n\x0fMemoryClaimPart\x12+\n\x04part\x18\x01 \x01(\x0e\x32\x1d.moorage.common.v1.MemoryPart\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x99\x03\n\tPlacement\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12.\n\x06\x63laims\x18\x02 \x03(\x0b\x32\x1e.moorage.common.v1.MemoryClaim\x12\x12\n\ngpu_layers\x18\x03 \x01(\x05\x12\x14\n\x0ctotal_layers\x18\x04 \x01(\x05\x12\x16\n\x0e\x63ontext_length\x18\x05 \x01(\x05\x12\r\n\x05score\x18\x06 \x01(\x01\x12\x14\n\x0csubordinates\x18\x07 \x03(\t\x12-\n\x06\x65ngine\x18\x08 \x01(\x0e\x32\x1d.moorage.common.v1.EngineKind\x12\x16\n\x0e\x65ngine_version\x18\t \x01(\t\x12.\n\x04mode\x18\n \x01(\x0e\x32 .moorage.common.v1.PlacementMode\x12\x32\n\x08parallel\x18\x0b \x01(\x0b\x32 .moorage.common.v1.ParallelShape\x12:\n\tpredicted\x18\x0c \x01(\x0b\x32\'.moorage.common.v1.PredictedPerformance\"?\n\rParallelShape\x12\x0e\n\x06tensor\x18\x01 \x01(\x05\x12\x10\n\x08pipeline\x18\x02 \x01(\x05\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x05\"\x99\x01\n\x14PredictedPerformance\x12\x1b\n\x13\x64\x65\x63ode_tokens_per_s\x18\x01 \x01(\x01\x12\x1c\n\x14prefill_tokens_per_s\x18\x02 \x01(\x01\x12\x31\n\x06stages\x18\x03 \x03(\x0b\x32!.moorage.common.v1.PredictedStage\x12\x13\n\x0b\x63\x61libration\x18\x04 \x01(\x01\"j\n\x0ePredictedStage\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x14\n\x0c\x61\x63tive_bytes\x18\x03 \x01(\x03\x12\x13\n\x0b\x62ytes_per_s\x18\x04 \x01(\x01\x12\x0f\n\x07seconds\x18\x05 \x01(\x01\"\x87\x02\n\x0b\x45xplanation\x12+\n\x07verdict\x18\x01 \x01(\x0e\x32\x1a.moorage.common.v1.Verdict\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x1a\n\x12workers_considered\x18\x03 \x01(\x05\x12\x35\n\rreason_counts\x18\x04 \x03(\x0b\x32\x1e.moorage.common.v1.ReasonCount\x12\x35\n\x07workers\x18\x05 \x03(\x0b\x32$.moorage.common.v1.WorkerExplanation\x12\x30\n\nrejections\x18\x06 \x03(\x0b\x32\x1c.moorage.common.v1.Rejection\"W\n\x0bReasonCount\x12\x32\n\x06reason\x18\x01 \x01(\x0e\x32\".moorage.common.v1.PlacementReason\x12\x14\n\x0cworker_count\x18\x02 \x01(\x05\"\xff\x01\n\x11WorkerExplanation\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x30\n\nrejections\x18\x02 \x03(\x0b\x32\x1c.moorage.common.v1.Rejection\x12\x0c\n\x04rank\x18\x03 \x01(\x05\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x31\n\x0bscore_parts\x18\x05 \x03(\x0b\x32\x1c.moorage.common.v1.ScorePart\x12.\n\x04mode\x18\x06 \x01(\x0e\x32 .moorage.common.v1.PlacementMode\x12\x14\n\x0csubordinates\x18\x07 \x03(\t\x12\x12\n\ngpu_layers\x18\x08 \x01(\x05\"\x93\x01\n\tRejection\x12\x32\n\x06reason\x18\x01 \x01(\x0e\x32\".moorage.common.v1.PlacementReason\x12\x0e\n\x06needed\x18\x02 \x01(\t\x12\x11\n\tavailable\x18\x03 \x01(\t\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x0e\n\x06remedy\x18\x05 \x01(\t\x12\x11\n\tinstances\x18\x06 \x03(\t\":\n\tScorePart\x12\x0e\n\x06scorer\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0e\n\x06weight\x18\x03 \x01(\x01*\xcb\x08\n\x0fPlacementReason\x12 \n\x1cPLACEMENT_REASON_UNSPECIFIED\x10\x00\x12(\n$PLACEMENT_REASON_WORKER_NOT_SELECTED\x10\x01\x12#\n\x1fPLACEMENT_REASON_WORKER_UNKNOWN\x10\x02\x12%\n!PLACEMENT_REASON_WORKER_NOT_READY\x10\x03\x12$\n PLACEMENT_REASON_WORKER_CORDONED\x10\x04\x12#\n\x1fPLACEMENT_REASON_OS_UNSUPPORTED\x10\x05\x12-\n)PLACEMENT_REASON_ARCHITECTURE_UNSUPPORTED\x10\x06\x12,\n(PLACEMENT_REASON_ACCELERATOR_UNSUPPORTED\x10\x07\x12)\n%PLACEMENT_REASON_ENGINE_NOT_INSTALLED\x10\x08\x12,\n(PLACEMENT_REASON_INSUFFICIENT_GPU_MEMORY\x10\t\x12%\n!PLACEMENT_REASON_INSUFFICIENT_RAM\x10\n\x12\'\n#PLACEMENT_REASON_WORKER_UNREACHABLE\x10\x0b\x12$\n PLACEMENT_REASON_WORKER_DRAINING\x10\x0c\x12\'\n#PLACEMENT_REASON_WORKER_MAINTENANCE\x10\r\x12/\n+PLACEMENT_REASON_ENGINE_VERSION_UNSUPPORTED\x10\x0e\x12/\n+PLACEMENT_REASON_COMPUTE_CAPABILITY_TOO_LOW\x10\x0f\x12#\n\x1fPLACEMENT_REASON_DRIVER_TOO_OLD\x10\x10\x12)\n%PLACEMENT_REASON_SOURCE_NOT_ON_WORKER\x10\x11\x12&\n\"PLACEMENT_REASON_INSUFFICIENT_DISK\x10\x12\x12%\n!PLACEMENT_REASON_GPU_NOT_SELECTED\x10\x13\x12 \n\x1cPLACEMENT_REASON_GPU_UNKNOWN\x10\x14\x12/\n+PLACEMENT_REASON_DISTRIBUTED_VLLM_EXCLUSIVE\x10\x15\x12-\n)PLACEMENT_REASON_PARALLEL_SIZE_IMPOSSIBLE\x10\x16\x12&\n\"PLACEMENT_REASON_INSUFFICIENT_GPUS\x10\x17\x12&\n\"PLACEMENT_REASON_MODEL_UNSUPPORTED\x10\x18\x12-\n)PLACEMENT_REASON_DISTRIBUTION_UNSUPPORTED\x10\x19*\xe6\x01\n\rPlacementMode\x12\x1e\n\x1aPLACEMENT_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12PLACEMENT_MODE_CPU\x10\x01\x12\x19\n\x15PLACEMENT_MODE_PARTLY\x10\x02\x12%\n!PLACEMENT_MODE_DISTRIBUTED_PARTLY\x10\x03\x12\x1e\n\x1aPLACEMENT_MODE_DISTRIBUTED\x10\x04\x12\x1f\n\x1bPLACEMENT_MODE_SEVERAL_GPUS\x10\x05\x12\x1a\n\x16PLACEMENT_MODE_ONE_GPU\x10\x06*c\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_PLACED\x10\x01\x12\x13\n\x0fVERDICT_NOT_NOW\x10\x02\x12\x16\n\x12VERDICT_NEVER_FITS\x10\x03*\xab\x01\n\nMemoryPart\x12\x1b\n\x17MEMORY_PART_UNSPECIFIED\x10\x00\x12\x17\n\x13MEMORY_PART_WEIGHTS\x10\x01\x12\x18\n\x14MEMORY_PART_KV_CACHE\x10\x02\x12\x17\n\x13MEMORY_PART_COMPUTE\x10\x03\x12\x18\n\x14MEMORY_PART_OVERHEAD\x10\x04\x12\x1a\n\x16MEMORY_PART_CACHE_ROOM\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'moorage.common.v1.placement_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PLACEMENTREASON']._serialized_start=1097
-  _globals['_PLACEMENTREASON']._serialized_end=1562
-  _globals['_VERDICT']._serialized_start=1564
-  _globals['_VERDICT']._serialized_end=1663
-  _globals['_MEMORYPART']._serialized_start=1666
-  _globals['_MEMORYPART']._serialized_end=1809
-  _globals['_MEMORYCLAIM']._serialized_start=57
-  _globals['_MEMORYCLAIM']._serialized_end=187
-  _globals['_MEMORYCLAIMPART']._serialized_start=189
-  _globals['_MEMORYCLAIMPART']._serialized_end=271
-  _globals['_PLACEMENT']._serialized_start=274
-  _globals['_PLACEMENT']._serialized_end=430
-  _globals['_EXPLANATION']._serialized_start=433
-  _globals['_EXPLANATION']._serialized_end=646
-  _globals['_REASONCOUNT']._serialized_start=648
-  _globals['_REASONCOUNT']._serialized_end=735
-  _globals['_WORKEREXPLANATION']._serialized_start=738
-  _globals['_WORKEREXPLANATION']._serialized_end=903
-  _globals['_REJECTION']._serialized_start=906
-  _globals['_REJECTION']._serialized_end=1034
-  _globals['_SCOREPART']._serialized_start=1036
-  _globals['_SCOREPART']._serialized_end=1094
+  _globals['_PLACEMENTREASON']._serialized_start=1870
+  _globals['_PLACEMENTREASON']._serialized_end=2969
+  _globals['_PLACEMENTMODE']._serialized_start=2972
+  _globals['_PLACEMENTMODE']._serialized_end=3202
+  _globals['_VERDICT']._serialized_start=3204
+  _globals['_VERDICT']._serialized_end=3303
+  _globals['_MEMORYPART']._serialized_start=3306
+  _globals['_MEMORYPART']._serialized_end=3477
+  _globals['_MEMORYCLAIM']._serialized_start=89
+  _globals['_MEMORYCLAIM']._serialized_end=219
+  _globals['_MEMORYCLAIMPART']._serialized_start=221
+  _globals['_MEMORYCLAIMPART']._serialized_end=303
+  _globals['_PLACEMENT']._serialized_start=306
+  _globals['_PLACEMENT']._serialized_end=715
+  _globals['_PARALLELSHAPE']._serialized_start=717
+  _globals['_PARALLELSHAPE']._serialized_end=780
+  _globals['_PREDICTEDPERFORMANCE']._serialized_start=783
+  _globals['_PREDICTEDPERFORMANCE']._serialized_end=936
+  _globals['_PREDICTEDSTAGE']._serialized_start=938
+  _globals['_PREDICTEDSTAGE']._serialized_end=1044
+  _globals['_EXPLANATION']._serialized_start=1047
+  _globals['_EXPLANATION']._serialized_end=1310
+  _globals['_REASONCOUNT']._serialized_start=1312
+  _globals['_REASONCOUNT']._serialized_end=1399
+  _globals['_WORKEREXPLANATION']._serialized_start=1402
+  _globals['_WORKEREXPLANATION']._serialized_end=1657
+  _globals['_REJECTION']._serialized_start=1660
+  _globals['_REJECTION']._serialized_end=1807
+  _globals['_SCOREPART']._serialized_start=1809
+  _globals['_SCOREPART']._serialized_end=1867
 # @@protoc_insertion_point(module_scope)

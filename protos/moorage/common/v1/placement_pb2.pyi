@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from moorage.common.v1 import engine_pb2 as _engine_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -67,6 +68,66 @@ class _PlacementReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Place
     """The worker's RAM is short for what would live in it.
     Remedy: shorten the context, stop something, or add RAM.
     """
+    PLACEMENT_REASON_WORKER_UNREACHABLE: _PlacementReason.ValueType  # 11
+    """The worker's lease lapsed.
+    Remedy: start or reconnect its agent.
+    """
+    PLACEMENT_REASON_WORKER_DRAINING: _PlacementReason.ValueType  # 12
+    """The worker is being drained.
+    Remedy: end the drain and uncordon it, or choose another worker.
+    """
+    PLACEMENT_REASON_WORKER_MAINTENANCE: _PlacementReason.ValueType  # 13
+    """The worker is under maintenance.
+    Remedy: end the maintenance, or choose another worker.
+    """
+    PLACEMENT_REASON_ENGINE_VERSION_UNSUPPORTED: _PlacementReason.ValueType  # 14
+    """The worker has the engine, in no version that the model asks for.
+    Remedy: install such a version on the worker, or ask for one that is there.
+    """
+    PLACEMENT_REASON_COMPUTE_CAPABILITY_TOO_LOW: _PlacementReason.ValueType  # 15
+    """No card of the worker can compute what the model's quantisation or number format needs.
+    Remedy: choose another quantisation, or a worker with newer cards.
+    """
+    PLACEMENT_REASON_DRIVER_TOO_OLD: _PlacementReason.ValueType  # 16
+    """The driver of the worker's cards is older than the engine needs.
+    Remedy: update the driver.
+    """
+    PLACEMENT_REASON_SOURCE_NOT_ON_WORKER: _PlacementReason.ValueType  # 17
+    """The model's source is a path on workers, and this one has nothing there.
+    Remedy: put the files there, or choose a worker that has them.
+    """
+    PLACEMENT_REASON_INSUFFICIENT_DISK: _PlacementReason.ValueType  # 18
+    """The worker's disk has no room for the artifact.
+    Remedy: free room on the worker's storage, or choose a worker that has the artifact.
+    """
+    PLACEMENT_REASON_GPU_NOT_SELECTED: _PlacementReason.ValueType  # 19
+    """None of the worker's GPUs is among those that were chosen by hand.
+    Remedy: choose one of its GPUs as well.
+    """
+    PLACEMENT_REASON_GPU_UNKNOWN: _PlacementReason.ValueType  # 20
+    """A GPU was chosen by hand that the worker does not have.
+    Remedy: choose one of those that it has.
+    """
+    PLACEMENT_REASON_DISTRIBUTED_VLLM_EXCLUSIVE: _PlacementReason.ValueType  # 21
+    """Each worker can serve only one distributed vLLM instance at a time, and this one does.
+    Remedy: stop that instance, or add a worker.
+    """
+    PLACEMENT_REASON_PARALLEL_SIZE_IMPOSSIBLE: _PlacementReason.ValueType  # 22
+    """The model cannot be cut over GPUs as asked, or at all as needed: nothing divides its heads.
+    Remedy: ask for sizes that divide the model's attention heads.
+    """
+    PLACEMENT_REASON_INSUFFICIENT_GPUS: _PlacementReason.ValueType  # 23
+    """There are too few GPUs that could serve the model together.
+    Remedy: ask for fewer GPUs, or add some of the same kind.
+    """
+    PLACEMENT_REASON_MODEL_UNSUPPORTED: _PlacementReason.ValueType  # 24
+    """The engine does not read the model's files, or the model's kind.
+    Remedy: choose the engine that fits the files.
+    """
+    PLACEMENT_REASON_DISTRIBUTION_UNSUPPORTED: _PlacementReason.ValueType  # 25
+    """The worker's build of the engine cannot serve an instance together with other workers.
+    Remedy: install a build that can, or let the model fit one worker.
+    """
 
 class PlacementReason(_PlacementReason, metaclass=_PlacementReasonEnumTypeWrapper):
     """The rule that rejected a worker."""
@@ -113,7 +174,107 @@ PLACEMENT_REASON_INSUFFICIENT_RAM: PlacementReason.ValueType  # 10
 """The worker's RAM is short for what would live in it.
 Remedy: shorten the context, stop something, or add RAM.
 """
+PLACEMENT_REASON_WORKER_UNREACHABLE: PlacementReason.ValueType  # 11
+"""The worker's lease lapsed.
+Remedy: start or reconnect its agent.
+"""
+PLACEMENT_REASON_WORKER_DRAINING: PlacementReason.ValueType  # 12
+"""The worker is being drained.
+Remedy: end the drain and uncordon it, or choose another worker.
+"""
+PLACEMENT_REASON_WORKER_MAINTENANCE: PlacementReason.ValueType  # 13
+"""The worker is under maintenance.
+Remedy: end the maintenance, or choose another worker.
+"""
+PLACEMENT_REASON_ENGINE_VERSION_UNSUPPORTED: PlacementReason.ValueType  # 14
+"""The worker has the engine, in no version that the model asks for.
+Remedy: install such a version on the worker, or ask for one that is there.
+"""
+PLACEMENT_REASON_COMPUTE_CAPABILITY_TOO_LOW: PlacementReason.ValueType  # 15
+"""No card of the worker can compute what the model's quantisation or number format needs.
+Remedy: choose another quantisation, or a worker with newer cards.
+"""
+PLACEMENT_REASON_DRIVER_TOO_OLD: PlacementReason.ValueType  # 16
+"""The driver of the worker's cards is older than the engine needs.
+Remedy: update the driver.
+"""
+PLACEMENT_REASON_SOURCE_NOT_ON_WORKER: PlacementReason.ValueType  # 17
+"""The model's source is a path on workers, and this one has nothing there.
+Remedy: put the files there, or choose a worker that has them.
+"""
+PLACEMENT_REASON_INSUFFICIENT_DISK: PlacementReason.ValueType  # 18
+"""The worker's disk has no room for the artifact.
+Remedy: free room on the worker's storage, or choose a worker that has the artifact.
+"""
+PLACEMENT_REASON_GPU_NOT_SELECTED: PlacementReason.ValueType  # 19
+"""None of the worker's GPUs is among those that were chosen by hand.
+Remedy: choose one of its GPUs as well.
+"""
+PLACEMENT_REASON_GPU_UNKNOWN: PlacementReason.ValueType  # 20
+"""A GPU was chosen by hand that the worker does not have.
+Remedy: choose one of those that it has.
+"""
+PLACEMENT_REASON_DISTRIBUTED_VLLM_EXCLUSIVE: PlacementReason.ValueType  # 21
+"""Each worker can serve only one distributed vLLM instance at a time, and this one does.
+Remedy: stop that instance, or add a worker.
+"""
+PLACEMENT_REASON_PARALLEL_SIZE_IMPOSSIBLE: PlacementReason.ValueType  # 22
+"""The model cannot be cut over GPUs as asked, or at all as needed: nothing divides its heads.
+Remedy: ask for sizes that divide the model's attention heads.
+"""
+PLACEMENT_REASON_INSUFFICIENT_GPUS: PlacementReason.ValueType  # 23
+"""There are too few GPUs that could serve the model together.
+Remedy: ask for fewer GPUs, or add some of the same kind.
+"""
+PLACEMENT_REASON_MODEL_UNSUPPORTED: PlacementReason.ValueType  # 24
+"""The engine does not read the model's files, or the model's kind.
+Remedy: choose the engine that fits the files.
+"""
+PLACEMENT_REASON_DISTRIBUTION_UNSUPPORTED: PlacementReason.ValueType  # 25
+"""The worker's build of the engine cannot serve an instance together with other workers.
+Remedy: install a build that can, or let the model fit one worker.
+"""
 Global___PlacementReason: _TypeAlias = PlacementReason  # noqa: Y015
+
+class _PlacementMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PlacementModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PlacementMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PLACEMENT_MODE_UNSPECIFIED: _PlacementMode.ValueType  # 0
+    """Not given."""
+    PLACEMENT_MODE_CPU: _PlacementMode.ValueType  # 1
+    """Everything in one worker's RAM."""
+    PLACEMENT_MODE_PARTLY: _PlacementMode.ValueType  # 2
+    """The last layers on one worker's GPUs, the others in its RAM."""
+    PLACEMENT_MODE_DISTRIBUTED_PARTLY: _PlacementMode.ValueType  # 3
+    """The last layers on GPUs of several workers, the others in the primary's RAM."""
+    PLACEMENT_MODE_DISTRIBUTED: _PlacementMode.ValueType  # 4
+    """Everything on GPUs of several workers."""
+    PLACEMENT_MODE_SEVERAL_GPUS: _PlacementMode.ValueType  # 5
+    """Everything on several GPUs of one worker."""
+    PLACEMENT_MODE_ONE_GPU: _PlacementMode.ValueType  # 6
+    """Everything on one GPU."""
+
+class PlacementMode(_PlacementMode, metaclass=_PlacementModeEnumTypeWrapper):
+    """How a model lies on the fleet. For llama.cpp a later one is better."""
+
+PLACEMENT_MODE_UNSPECIFIED: PlacementMode.ValueType  # 0
+"""Not given."""
+PLACEMENT_MODE_CPU: PlacementMode.ValueType  # 1
+"""Everything in one worker's RAM."""
+PLACEMENT_MODE_PARTLY: PlacementMode.ValueType  # 2
+"""The last layers on one worker's GPUs, the others in its RAM."""
+PLACEMENT_MODE_DISTRIBUTED_PARTLY: PlacementMode.ValueType  # 3
+"""The last layers on GPUs of several workers, the others in the primary's RAM."""
+PLACEMENT_MODE_DISTRIBUTED: PlacementMode.ValueType  # 4
+"""Everything on GPUs of several workers."""
+PLACEMENT_MODE_SEVERAL_GPUS: PlacementMode.ValueType  # 5
+"""Everything on several GPUs of one worker."""
+PLACEMENT_MODE_ONE_GPU: PlacementMode.ValueType  # 6
+"""Everything on one GPU."""
+Global___PlacementMode: _TypeAlias = PlacementMode  # noqa: Y015
 
 class _Verdict:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -159,6 +320,8 @@ class _MemoryPartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MemoryPart
     """Buffers of the compute graph."""
     MEMORY_PART_OVERHEAD: _MemoryPart.ValueType  # 4
     """What the engine and its driver take besides."""
+    MEMORY_PART_CACHE_ROOM: _MemoryPart.ValueType  # 5
+    """What the engine takes for its cache beyond what one longest request needs."""
 
 class MemoryPart(_MemoryPart, metaclass=_MemoryPartEnumTypeWrapper):
     """What a part of a memory estimate pays for."""
@@ -173,6 +336,8 @@ MEMORY_PART_COMPUTE: MemoryPart.ValueType  # 3
 """Buffers of the compute graph."""
 MEMORY_PART_OVERHEAD: MemoryPart.ValueType  # 4
 """What the engine and its driver take besides."""
+MEMORY_PART_CACHE_ROOM: MemoryPart.ValueType  # 5
+"""What the engine takes for its cache beyond what one longest request needs."""
 Global___MemoryPart: _TypeAlias = MemoryPart  # noqa: Y015
 
 @_typing.final
@@ -255,6 +420,12 @@ class Placement(_message.Message):
     TOTAL_LAYERS_FIELD_NUMBER: _builtins.int
     CONTEXT_LENGTH_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
+    SUBORDINATES_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
+    ENGINE_VERSION_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    PARALLEL_FIELD_NUMBER: _builtins.int
+    PREDICTED_FIELD_NUMBER: _builtins.int
     worker: _builtins.str
     """The worker that serves the instance, "workers/{worker}"."""
     gpu_layers: _builtins.int
@@ -265,9 +436,27 @@ class Placement(_message.Message):
     """Context, in tokens, that the claims are for."""
     score: _builtins.float
     """Score among the feasible placements; higher is better."""
+    engine: _engine_pb2.EngineKind.ValueType
+    """The engine."""
+    engine_version: _builtins.str
+    """Its version on the primary. Empty: not known."""
+    mode: Global___PlacementMode.ValueType
+    """How it lies on the fleet."""
     @_builtins.property
     def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemoryClaim]:
         """What it holds, per memory pool."""
+
+    @_builtins.property
+    def subordinates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The workers that take part beside the primary, "workers/{worker}", in the order of their ranks."""
+
+    @_builtins.property
+    def parallel(self) -> Global___ParallelShape:
+        """How vLLM cuts the model over GPUs. Absent: another engine."""
+
+    @_builtins.property
+    def predicted(self) -> Global___PredictedPerformance:
+        """How fast it should be. Absent: nothing is known of some card that it uses."""
 
     def __init__(
         self,
@@ -278,14 +467,124 @@ class Placement(_message.Message):
         total_layers: _builtins.int = ...,
         context_length: _builtins.int = ...,
         score: _builtins.float = ...,
+        subordinates: _abc.Iterable[_builtins.str] | None = ...,
+        engine: _engine_pb2.EngineKind.ValueType = ...,
+        engine_version: _builtins.str = ...,
+        mode: Global___PlacementMode.ValueType = ...,
+        parallel: Global___ParallelShape | None = ...,
+        predicted: Global___PredictedPerformance | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["parallel", b"parallel", "predicted", b"predicted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims", "context_length", b"context_length", "gpu_layers", b"gpu_layers", "score", b"score", "total_layers", b"total_layers", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims", "context_length", b"context_length", "engine", b"engine", "engine_version", b"engine_version", "gpu_layers", b"gpu_layers", "mode", b"mode", "parallel", b"parallel", "predicted", b"predicted", "score", b"score", "subordinates", b"subordinates", "total_layers", b"total_layers", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Placement: _TypeAlias = Placement  # noqa: Y015
+
+@_typing.final
+class ParallelShape(_message.Message):
+    """How a model is cut over GPUs: tensor · pipeline · data of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENSOR_FIELD_NUMBER: _builtins.int
+    PIPELINE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    tensor: _builtins.int
+    """Over how many GPUs each layer is cut."""
+    pipeline: _builtins.int
+    """Over how many groups of GPUs the layers are dealt out."""
+    data: _builtins.int
+    """How many full copies there are."""
+    def __init__(
+        self,
+        *,
+        tensor: _builtins.int = ...,
+        pipeline: _builtins.int = ...,
+        data: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "pipeline", b"pipeline", "tensor", b"tensor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParallelShape: _TypeAlias = ParallelShape  # noqa: Y015
+
+@_typing.final
+class PredictedPerformance(_message.Message):
+    """How fast one request alone should be answered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECODE_TOKENS_PER_S_FIELD_NUMBER: _builtins.int
+    PREFILL_TOKENS_PER_S_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    decode_tokens_per_s: _builtins.float
+    """Tokens generated a second, at the start of a context."""
+    prefill_tokens_per_s: _builtins.float
+    """Tokens of the prompt read a second."""
+    calibration: _builtins.float
+    """By what the figures were multiplied, learned from measurements of the same engine and cards. 1: nothing was learned."""
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictedStage]:
+        """Where the time of one generated token goes."""
+
+    def __init__(
+        self,
+        *,
+        decode_tokens_per_s: _builtins.float = ...,
+        prefill_tokens_per_s: _builtins.float = ...,
+        stages: _abc.Iterable[Global___PredictedStage] | None = ...,
+        calibration: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "decode_tokens_per_s", b"decode_tokens_per_s", "prefill_tokens_per_s", b"prefill_tokens_per_s", "stages", b"stages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictedPerformance: _TypeAlias = PredictedPerformance  # noqa: Y015
+
+@_typing.final
+class PredictedStage(_message.Message):
+    """The time that one part of a placement takes for one token."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    ACTIVE_BYTES_FIELD_NUMBER: _builtins.int
+    BYTES_PER_S_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    worker: _builtins.str
+    """The worker, "workers/{worker}"."""
+    pool: _builtins.str
+    """The memory that is read: "ram", or the accelerator's UUID. Empty: the way to the worker and back."""
+    active_bytes: _builtins.int
+    """Bytes read, or sent."""
+    bytes_per_s: _builtins.float
+    """Bytes a second at which that goes."""
+    seconds: _builtins.float
+    """How long it takes."""
+    def __init__(
+        self,
+        *,
+        worker: _builtins.str = ...,
+        pool: _builtins.str = ...,
+        active_bytes: _builtins.int = ...,
+        bytes_per_s: _builtins.float = ...,
+        seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_bytes", b"active_bytes", "bytes_per_s", b"bytes_per_s", "pool", b"pool", "seconds", b"seconds", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictedStage: _TypeAlias = PredictedStage  # noqa: Y015
 
 @_typing.final
 class Explanation(_message.Message):
@@ -298,6 +597,7 @@ class Explanation(_message.Message):
     WORKERS_CONSIDERED_FIELD_NUMBER: _builtins.int
     REASON_COUNTS_FIELD_NUMBER: _builtins.int
     WORKERS_FIELD_NUMBER: _builtins.int
+    REJECTIONS_FIELD_NUMBER: _builtins.int
     verdict: Global___Verdict.ValueType
     """The answer in one word."""
     summary: _builtins.str
@@ -312,6 +612,10 @@ class Explanation(_message.Message):
     def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkerExplanation]:
         """The workers, best and closest first; at most as many as were asked for."""
 
+    @_builtins.property
+    def rejections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rejection]:
+        """Why no worker could do, whatever it has: what stands in the model's own way. Empty: nothing does."""
+
     def __init__(
         self,
         *,
@@ -320,10 +624,11 @@ class Explanation(_message.Message):
         workers_considered: _builtins.int = ...,
         reason_counts: _abc.Iterable[Global___ReasonCount] | None = ...,
         workers: _abc.Iterable[Global___WorkerExplanation] | None = ...,
+        rejections: _abc.Iterable[Global___Rejection] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason_counts", b"reason_counts", "summary", b"summary", "verdict", b"verdict", "workers", b"workers", "workers_considered", b"workers_considered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason_counts", b"reason_counts", "rejections", b"rejections", "summary", b"summary", "verdict", b"verdict", "workers", b"workers", "workers_considered", b"workers_considered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -366,12 +671,19 @@ class WorkerExplanation(_message.Message):
     RANK_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     SCORE_PARTS_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    SUBORDINATES_FIELD_NUMBER: _builtins.int
+    GPU_LAYERS_FIELD_NUMBER: _builtins.int
     worker: _builtins.str
     """The worker, "workers/{worker}"."""
     rank: _builtins.int
     """Position among the feasible workers, from 1. 0: it was rejected."""
     score: _builtins.float
     """Score among the feasible workers; the sum of its parts."""
+    mode: Global___PlacementMode.ValueType
+    """How the model would lie with this worker as its primary. Unspecified: it was rejected."""
+    gpu_layers: _builtins.int
+    """How many layers would be on GPUs, the output layer counting as one."""
     @_builtins.property
     def rejections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rejection]:
         """Why it was rejected. Empty: it was feasible."""
@@ -379,6 +691,10 @@ class WorkerExplanation(_message.Message):
     @_builtins.property
     def score_parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScorePart]:
         """What the score is made of."""
+
+    @_builtins.property
+    def subordinates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The workers that would take part beside it, "workers/{worker}"."""
 
     def __init__(
         self,
@@ -388,10 +704,13 @@ class WorkerExplanation(_message.Message):
         rank: _builtins.int = ...,
         score: _builtins.float = ...,
         score_parts: _abc.Iterable[Global___ScorePart] | None = ...,
+        mode: Global___PlacementMode.ValueType = ...,
+        subordinates: _abc.Iterable[_builtins.str] | None = ...,
+        gpu_layers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rank", b"rank", "rejections", b"rejections", "score", b"score", "score_parts", b"score_parts", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gpu_layers", b"gpu_layers", "mode", b"mode", "rank", b"rank", "rejections", b"rejections", "score", b"score", "score_parts", b"score_parts", "subordinates", b"subordinates", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -408,6 +727,7 @@ class Rejection(_message.Message):
     AVAILABLE_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
     REMEDY_FIELD_NUMBER: _builtins.int
+    INSTANCES_FIELD_NUMBER: _builtins.int
     reason: Global___PlacementReason.ValueType
     """The rule."""
     needed: _builtins.str
@@ -415,9 +735,13 @@ class Rejection(_message.Message):
     available: _builtins.str
     """What was there, in the same unit."""
     unit: _builtins.str
-    """Unit of needed and available: "bytes", or empty for names."""
+    """Unit of needed and available: "bytes", "GPUs", or empty for names."""
     remedy: _builtins.str
     """What would help, in one sentence."""
+    @_builtins.property
+    def instances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The instances that stand in the way, "models/{model}/instances/{instance}": were they gone, it would pass."""
+
     def __init__(
         self,
         *,
@@ -426,10 +750,11 @@ class Rejection(_message.Message):
         available: _builtins.str = ...,
         unit: _builtins.str = ...,
         remedy: _builtins.str = ...,
+        instances: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "needed", b"needed", "reason", b"reason", "remedy", b"remedy", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "instances", b"instances", "needed", b"needed", "reason", b"reason", "remedy", b"remedy", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,9 +26,10 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from moorage.common.v1 import engine_pb2 as moorage_dot_common_dot_v1_dot_engine__pb2
+from moorage.registry.v1 import worker_pb2 as moorage_dot_registry_dot_v1_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmoorage/registry/v1/model.proto\x12\x13moorage.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1emoorage/common/v1/engine.proto\"\xc6\x05\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65lete_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12P\n\x06labels\x18\x08 \x03(\x0b\x32&.moorage.registry.v1.Model.LabelsEntryB\x18\xbaH\x15\x9a\x01\x12\x10@\"\x07r\x05\x10\x01\x18\x80\x01*\x05r\x03\x18\x80\x02\x12\x18\n\x06source\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10\x12\x37\n\x06\x65ngine\x18\n \x01(\x0e\x32\x1d.moorage.common.v1.EngineKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x35\n\tllama_cpp\x18\x0b \x01(\x0b\x32\".moorage.common.v1.LlamaCppOptions\x12!\n\x08replicas\x18\x0c \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00H\x00\x88\x01\x01\x12\x37\n\tplacement\x18\r \x01(\x0b\x32$.moorage.registry.v1.PlacementPolicy\x12\x42\n\rdesired_state\x18\x0e \x01(\x0e\x32!.moorage.registry.v1.DesiredStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x38\n\nresolution\x18\x0f \x01(\x0b\x32$.moorage.registry.v1.ModelResolution\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_replicas\"\xc4\x02\n\x0fPlacementPolicy\x12O\n\x07workers\x18\x01 \x03(\tB>\xbaH;\x92\x01\x38\x10\xe8\x07\x18\x01\"1r/2-^workers/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$\x12g\n\rworker_labels\x18\x02 \x03(\x0b\x32\x36.moorage.registry.v1.PlacementPolicy.WorkerLabelsEntryB\x18\xbaH\x15\x9a\x01\x12\x10@\"\x07r\x05\x10\x01\x18\x80\x01*\x05r\x03\x18\x80\x02\x12\x42\n\x08strategy\x18\x03 \x01(\x0e\x32&.moorage.registry.v1.PlacementStrategyB\x08\xbaH\x05\x82\x01\x02\x10\x01\x1a\x33\n\x11WorkerLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"{\n\x0fModelResolution\x12\x33\n\x05state\x18\x01 \x01(\x0e\x32$.moorage.registry.v1.ResolutionState\x12\x10\n\x08\x61rtifact\x18\x02 \x01(\t\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status*c\n\x0c\x44\x65siredState\x12\x1d\n\x19\x44\x45SIRED_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45SIRED_STATE_RUNNING\x10\x01\x12\x19\n\x15\x44\x45SIRED_STATE_STOPPED\x10\x02*v\n\x11PlacementStrategy\x12\"\n\x1ePLACEMENT_STRATEGY_UNSPECIFIED\x10\x00\x12\x1e\n\x1aPLACEMENT_STRATEGY_BINPACK\x10\x01\x12\x1d\n\x19PLACEMENT_STRATEGY_SPREAD\x10\x02*\x8f\x01\n\x0fResolutionState\x12 \n\x1cRESOLUTION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aRESOLUTION_STATE_RESOLVING\x10\x01\x12\x1d\n\x19RESOLUTION_STATE_RESOLVED\x10\x02\x12\x1b\n\x17RESOLUTION_STATE_FAILED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmoorage/registry/v1/model.proto\x12\x13moorage.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1emoorage/common/v1/engine.proto\x1a moorage/registry/v1/worker.proto\"\xd4\x06\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65lete_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12P\n\x06labels\x18\x08 \x03(\x0b\x32&.moorage.registry.v1.Model.LabelsEntryB\x18\xbaH\x15\x9a\x01\x12\x10@\"\x07r\x05\x10\x01\x18\x80\x01*\x05r\x03\x18\x80\x02\x12\x18\n\x06source\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10\x12\x37\n\x06\x65ngine\x18\n \x01(\x0e\x32\x1d.moorage.common.v1.EngineKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x35\n\tllama_cpp\x18\x0b \x01(\x0b\x32\".moorage.common.v1.LlamaCppOptions\x12!\n\x08replicas\x18\x0c \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00H\x00\x88\x01\x01\x12\x37\n\tplacement\x18\r \x01(\x0b\x32$.moorage.registry.v1.PlacementPolicy\x12\x42\n\rdesired_state\x18\x0e \x01(\x0e\x32!.moorage.registry.v1.DesiredStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x38\n\nresolution\x18\x0f \x01(\x0b\x32$.moorage.registry.v1.ModelResolution\x12,\n\x04vllm\x18\x10 \x01(\x0b\x32\x1e.moorage.common.v1.VllmOptions\x12 \n\x0e\x65ngine_version\x18\x11 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12<\n\x08\x63\x61tegory\x18\x12 \x01(\x0e\x32 .moorage.common.v1.ModelCategoryB\x08\xbaH\x05\x82\x01\x02\x10\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_replicas\"\x92\x04\n\x0fPlacementPolicy\x12O\n\x07workers\x18\x01 \x03(\tB>\xbaH;\x92\x01\x38\x10\xe8\x07\x18\x01\"1r/2-^workers/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$\x12g\n\rworker_labels\x18\x02 \x03(\x0b\x32\x36.moorage.registry.v1.PlacementPolicy.WorkerLabelsEntryB\x18\xbaH\x15\x9a\x01\x12\x10@\"\x07r\x05\x10\x01\x18\x80\x01*\x05r\x03\x18\x80\x02\x12\x42\n\x08strategy\x18\x03 \x01(\x0e\x32&.moorage.registry.v1.PlacementStrategyB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x39\n\x04gpus\x18\x04 \x03(\x0b\x32 .moorage.registry.v1.GpuSelectorB\t\xbaH\x06\x92\x01\x03\x10\x80 \x12$\n\x10gpus_per_replica\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x00\x12O\n\x0eprimary_worker\x18\x06 \x01(\tB7\xbaH4r220^(workers/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?)?$\x12\x1a\n\x12\x66orbid_distributed\x18\x07 \x01(\x08\x1a\x33\n\x11WorkerLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb3\x01\n\x0bGpuSelector\x12\x44\n\x06worker\x18\x01 \x01(\tB4\xbaH1r/2-^workers/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$\x12\x1a\n\x04uuid\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01H\x00\x12\x34\n\x08position\x18\x03 \x01(\x0b\x32 .moorage.registry.v1.GpuPositionH\x00\x42\x0c\n\x03gpu\x12\x05\xbaH\x02\x08\x01\"e\n\x0bGpuPosition\x12>\n\x04kind\x18\x01 \x01(\x0e\x32$.moorage.registry.v1.AcceleratorKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x16\n\x05index\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"{\n\x0fModelResolution\x12\x33\n\x05state\x18\x01 \x01(\x0e\x32$.moorage.registry.v1.ResolutionState\x12\x10\n\x08\x61rtifact\x18\x02 \x01(\t\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status*c\n\x0c\x44\x65siredState\x12\x1d\n\x19\x44\x45SIRED_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45SIRED_STATE_RUNNING\x10\x01\x12\x19\n\x15\x44\x45SIRED_STATE_STOPPED\x10\x02*v\n\x11PlacementStrategy\x12\"\n\x1ePLACEMENT_STRATEGY_UNSPECIFIED\x10\x00\x12\x1e\n\x1aPLACEMENT_STRATEGY_BINPACK\x10\x01\x12\x1d\n\x19PLACEMENT_STRATEGY_SPREAD\x10\x02*\x8f\x01\n\x0fResolutionState\x12 \n\x1cRESOLUTION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aRESOLUTION_STATE_RESOLVING\x10\x01\x12\x1d\n\x19RESOLUTION_STATE_RESOLVED\x10\x02\x12\x1b\n\x17RESOLUTION_STATE_FAILED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,6 +48,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODEL'].fields_by_name['replicas']._serialized_options = b'\272H\007\032\005\030\220N(\000'
   _globals['_MODEL'].fields_by_name['desired_state']._loaded_options = None
   _globals['_MODEL'].fields_by_name['desired_state']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_MODEL'].fields_by_name['engine_version']._loaded_options = None
+  _globals['_MODEL'].fields_by_name['engine_version']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_MODEL'].fields_by_name['category']._loaded_options = None
+  _globals['_MODEL'].fields_by_name['category']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_PLACEMENTPOLICY_WORKERLABELSENTRY']._loaded_options = None
   _globals['_PLACEMENTPOLICY_WORKERLABELSENTRY']._serialized_options = b'8\001'
   _globals['_PLACEMENTPOLICY'].fields_by_name['workers']._loaded_options = None
@@ -55,20 +60,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLACEMENTPOLICY'].fields_by_name['worker_labels']._serialized_options = b'\272H\025\232\001\022\020@\"\007r\005\020\001\030\200\001*\005r\003\030\200\002'
   _globals['_PLACEMENTPOLICY'].fields_by_name['strategy']._loaded_options = None
   _globals['_PLACEMENTPOLICY'].fields_by_name['strategy']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_DESIREDSTATE']._serialized_start=1340
-  _globals['_DESIREDSTATE']._serialized_end=1439
-  _globals['_PLACEMENTSTRATEGY']._serialized_start=1441
-  _globals['_PLACEMENTSTRATEGY']._serialized_end=1559
-  _globals['_RESOLUTIONSTATE']._serialized_start=1562
-  _globals['_RESOLUTIONSTATE']._serialized_end=1705
-  _globals['_MODEL']._serialized_start=176
-  _globals['_MODEL']._serialized_end=886
-  _globals['_MODEL_LABELSENTRY']._serialized_start=828
-  _globals['_MODEL_LABELSENTRY']._serialized_end=873
-  _globals['_PLACEMENTPOLICY']._serialized_start=889
-  _globals['_PLACEMENTPOLICY']._serialized_end=1213
-  _globals['_PLACEMENTPOLICY_WORKERLABELSENTRY']._serialized_start=1162
-  _globals['_PLACEMENTPOLICY_WORKERLABELSENTRY']._serialized_end=1213
-  _globals['_MODELRESOLUTION']._serialized_start=1215
-  _globals['_MODELRESOLUTION']._serialized_end=1338
+  _globals['_PLACEMENTPOLICY'].fields_by_name['gpus']._loaded_options = None
+  _globals['_PLACEMENTPOLICY'].fields_by_name['gpus']._serialized_options = b'\272H\006\222\001\003\020\200 '
+  _globals['_PLACEMENTPOLICY'].fields_by_name['gpus_per_replica']._loaded_options = None
+  _globals['_PLACEMENTPOLICY'].fields_by_name['gpus_per_replica']._serialized_options = b'\272H\007\032\005\030\200 (\000'
+  _globals['_PLACEMENTPOLICY'].fields_by_name['primary_worker']._loaded_options = None
+  _globals['_PLACEMENTPOLICY'].fields_by_name['primary_worker']._serialized_options = b'\272H4r220^(workers/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?)?$'
+  _globals['_GPUSELECTOR'].oneofs_by_name['gpu']._loaded_options = None
+  _globals['_GPUSELECTOR'].oneofs_by_name['gpu']._serialized_options = b'\272H\002\010\001'
+  _globals['_GPUSELECTOR'].fields_by_name['worker']._loaded_options = None
+  _globals['_GPUSELECTOR'].fields_by_name['worker']._serialized_options = b'\272H1r/2-^workers/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$'
+  _globals['_GPUSELECTOR'].fields_by_name['uuid']._loaded_options = None
+  _globals['_GPUSELECTOR'].fields_by_name['uuid']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
+  _globals['_GPUPOSITION'].fields_by_name['kind']._loaded_options = None
+  _globals['_GPUPOSITION'].fields_by_name['kind']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_GPUPOSITION'].fields_by_name['index']._loaded_options = None
+  _globals['_GPUPOSITION'].fields_by_name['index']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_DESIREDSTATE']._serialized_start=2007
+  _globals['_DESIREDSTATE']._serialized_end=2106
+  _globals['_PLACEMENTSTRATEGY']._serialized_start=2108
+  _globals['_PLACEMENTSTRATEGY']._serialized_end=2226
+  _globals['_RESOLUTIONSTATE']._serialized_start=2229
+  _globals['_RESOLUTIONSTATE']._serialized_end=2372
+  _globals['_MODEL']._serialized_start=210
+  _globals['_MODEL']._serialized_end=1062
+  _globals['_MODEL_LABELSENTRY']._serialized_start=1004
+  _globals['_MODEL_LABELSENTRY']._serialized_end=1049
+  _globals['_PLACEMENTPOLICY']._serialized_start=1065
+  _globals['_PLACEMENTPOLICY']._serialized_end=1595
+  _globals['_PLACEMENTPOLICY_WORKERLABELSENTRY']._serialized_start=1544
+  _globals['_PLACEMENTPOLICY_WORKERLABELSENTRY']._serialized_end=1595
+  _globals['_GPUSELECTOR']._serialized_start=1598
+  _globals['_GPUSELECTOR']._serialized_end=1777
+  _globals['_GPUPOSITION']._serialized_start=1779
+  _globals['_GPUPOSITION']._serialized_end=1880
+  _globals['_MODELRESOLUTION']._serialized_start=1882
+  _globals['_MODELRESOLUTION']._serialized_end=2005
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from moorage.common.v1 import engine_pb2 as _engine_pb2
+from moorage.registry.v1 import worker_pb2 as _worker_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -139,6 +140,9 @@ class Model(_message.Message):
     PLACEMENT_FIELD_NUMBER: _builtins.int
     DESIRED_STATE_FIELD_NUMBER: _builtins.int
     RESOLUTION_FIELD_NUMBER: _builtins.int
+    VLLM_FIELD_NUMBER: _builtins.int
+    ENGINE_VERSION_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"models/{model}". The id is chosen by whom creates it."""
     uid: _builtins.str
@@ -157,6 +161,10 @@ class Model(_message.Message):
     """How many instances are wanted while it is RUNNING. Absent: 1."""
     desired_state: Global___DesiredState.ValueType
     """Whether it should run. Unspecified at creation: RUNNING."""
+    engine_version: _builtins.str
+    """The engine's version: one as workers report it, or conditions on it (PEP 440), e.g. ">=0.30,<0.33". Empty: any."""
+    category: _engine_pb2.ModelCategory.ValueType
+    """What it is for. Unspecified: as its files say."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -185,6 +193,10 @@ class Model(_message.Message):
     def resolution(self) -> Global___ModelResolution:
         """How far its source has come on its way to an artifact."""
 
+    @_builtins.property
+    def vllm(self) -> _engine_pb2.VllmOptions:
+        """How vLLM is started."""
+
     def __init__(
         self,
         *,
@@ -203,10 +215,13 @@ class Model(_message.Message):
         placement: Global___PlacementPolicy | None = ...,
         desired_state: Global___DesiredState.ValueType = ...,
         resolution: Global___ModelResolution | None = ...,
+        vllm: _engine_pb2.VllmOptions | None = ...,
+        engine_version: _builtins.str = ...,
+        category: _engine_pb2.ModelCategory.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "create_time", b"create_time", "delete_time", b"delete_time", "llama_cpp", b"llama_cpp", "placement", b"placement", "replicas", b"replicas", "resolution", b"resolution", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "create_time", b"create_time", "delete_time", b"delete_time", "llama_cpp", b"llama_cpp", "placement", b"placement", "replicas", b"replicas", "resolution", b"resolution", "update_time", b"update_time", "vllm", b"vllm"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "create_time", b"create_time", "delete_time", b"delete_time", "desired_state", b"desired_state", "engine", b"engine", "etag", b"etag", "labels", b"labels", "llama_cpp", b"llama_cpp", "name", b"name", "placement", b"placement", "replicas", b"replicas", "resolution", b"resolution", "source", b"source", "uid", b"uid", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "category", b"category", "create_time", b"create_time", "delete_time", b"delete_time", "desired_state", b"desired_state", "engine", b"engine", "engine_version", b"engine_version", "etag", b"etag", "labels", b"labels", "llama_cpp", b"llama_cpp", "name", b"name", "placement", b"placement", "replicas", b"replicas", "resolution", b"resolution", "source", b"source", "uid", b"uid", "update_time", b"update_time", "version", b"version", "vllm", b"vllm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
@@ -243,8 +258,18 @@ class PlacementPolicy(_message.Message):
     WORKERS_FIELD_NUMBER: _builtins.int
     WORKER_LABELS_FIELD_NUMBER: _builtins.int
     STRATEGY_FIELD_NUMBER: _builtins.int
+    GPUS_FIELD_NUMBER: _builtins.int
+    GPUS_PER_REPLICA_FIELD_NUMBER: _builtins.int
+    PRIMARY_WORKER_FIELD_NUMBER: _builtins.int
+    FORBID_DISTRIBUTED_FIELD_NUMBER: _builtins.int
     strategy: Global___PlacementStrategy.ValueType
     """Which feasible worker is better."""
+    gpus_per_replica: _builtins.int
+    """How many of these GPUs each replica uses: exactly so many. 0: all of them."""
+    primary_worker: _builtins.str
+    """The worker that leads an instance which is spread over several, "workers/{worker}". Empty: chosen."""
+    forbid_distributed: _builtins.bool
+    """Keeps each instance on one worker."""
     @_builtins.property
     def workers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only these workers, "workers/{worker}". Empty: any."""
@@ -253,20 +278,88 @@ class PlacementPolicy(_message.Message):
     def worker_labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Only workers that carry all of these labels."""
 
+    @_builtins.property
+    def gpus(self) -> _containers.RepeatedCompositeFieldContainer[Global___GpuSelector]:
+        """Only these GPUs. Empty: any. One that is away, unknown or unfit is a refusal, never left out in silence."""
+
     def __init__(
         self,
         *,
         workers: _abc.Iterable[_builtins.str] | None = ...,
         worker_labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         strategy: Global___PlacementStrategy.ValueType = ...,
+        gpus: _abc.Iterable[Global___GpuSelector] | None = ...,
+        gpus_per_replica: _builtins.int = ...,
+        primary_worker: _builtins.str = ...,
+        forbid_distributed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["strategy", b"strategy", "worker_labels", b"worker_labels", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forbid_distributed", b"forbid_distributed", "gpus", b"gpus", "gpus_per_replica", b"gpus_per_replica", "primary_worker", b"primary_worker", "strategy", b"strategy", "worker_labels", b"worker_labels", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlacementPolicy: _TypeAlias = PlacementPolicy  # noqa: Y015
+
+@_typing.final
+class GpuSelector(_message.Message):
+    """One GPU of one worker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    UUID_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    worker: _builtins.str
+    """The worker, "workers/{worker}"."""
+    uuid: _builtins.str
+    """By what identifies it for good."""
+    @_builtins.property
+    def position(self) -> Global___GpuPosition:
+        """By its place, which another card has once this one drops off the bus."""
+
+    def __init__(
+        self,
+        *,
+        worker: _builtins.str = ...,
+        uuid: _builtins.str = ...,
+        position: Global___GpuPosition | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gpu", b"gpu", "position", b"position", "uuid", b"uuid"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gpu", b"gpu", "position", b"position", "uuid", b"uuid", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_gpu: _TypeAlias = _typing.Literal["uuid", "position"]  # noqa: Y015
+    _WhichOneofArgType_gpu: _TypeAlias = _typing.Literal["gpu", b"gpu"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_gpu) -> _WhichOneofReturnType_gpu | None: ...
+
+Global___GpuSelector: _TypeAlias = GpuSelector  # noqa: Y015
+
+@_typing.final
+class GpuPosition(_message.Message):
+    """The place of a GPU in its worker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    kind: _worker_pb2.AcceleratorKind.ValueType
+    """How it is driven."""
+    index: _builtins.int
+    """Position among the worker's GPUs of this kind."""
+    def __init__(
+        self,
+        *,
+        kind: _worker_pb2.AcceleratorKind.ValueType = ...,
+        index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GpuPosition: _TypeAlias = GpuPosition  # noqa: Y015
 
 @_typing.final
 class ModelResolution(_message.Message):

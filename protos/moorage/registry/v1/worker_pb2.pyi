@@ -404,10 +404,13 @@ class InstalledEngine(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     ACCELERATOR_KINDS_FIELD_NUMBER: _builtins.int
+    SINGLE_WORKER_ONLY_FIELD_NUMBER: _builtins.int
     kind: _engine_pb2.EngineKind.ValueType
     """Which engine."""
     version: _builtins.str
     """Its version."""
+    single_worker_only: _builtins.bool
+    """Whether this build cannot serve one instance together with other workers, e.g. llama.cpp without RPC."""
     @_builtins.property
     def accelerator_kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___AcceleratorKind.ValueType]:
         """Kinds of accelerators that this build can drive. Empty: it computes on the CPU only."""
@@ -418,10 +421,11 @@ class InstalledEngine(_message.Message):
         kind: _engine_pb2.EngineKind.ValueType = ...,
         version: _builtins.str = ...,
         accelerator_kinds: _abc.Iterable[Global___AcceleratorKind.ValueType] | None = ...,
+        single_worker_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator_kinds", b"accelerator_kinds", "kind", b"kind", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerator_kinds", b"accelerator_kinds", "kind", b"kind", "single_worker_only", b"single_worker_only", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

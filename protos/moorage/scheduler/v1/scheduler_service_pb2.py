@@ -23,12 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from moorage.common.v1 import engine_pb2 as moorage_dot_common_dot_v1_dot_engine__pb2
 from moorage.common.v1 import placement_pb2 as moorage_dot_common_dot_v1_dot_placement__pb2
 from moorage.registry.v1 import model_pb2 as moorage_dot_registry_dot_v1_dot_model__pb2
+from moorage.scheduler.v1 import simulation_pb2 as moorage_dot_scheduler_dot_v1_dot_simulation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,moorage/scheduler/v1/scheduler_service.proto\x12\x14moorage.scheduler.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1emoorage/common/v1/engine.proto\x1a!moorage/common/v1/placement.proto\x1a\x1fmoorage/registry/v1/model.proto\"\xf1\x01\n\x18\x45valuatePlacementRequest\x12\x1f\n\nmodel_name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18PH\x00\x12\x30\n\x05model\x18\x02 \x01(\x0b\x32\x1f.moorage.scheduler.v1.ModelSpecH\x00\x12O\n\x07workers\x18\x03 \x03(\tB>\xbaH;\x92\x01\x38\x10\xe8\x07\x18\x01\"1r/2-^workers/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$\x12\x1f\n\x0bmax_workers\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x42\x10\n\x07subject\x12\x05\xbaH\x02\x08\x01\"\xd1\x01\n\tModelSpec\x12\x1b\n\x08\x61rtifact\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x37\n\x06\x65ngine\x18\x02 \x01(\x0e\x32\x1d.moorage.common.v1.EngineKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x35\n\tllama_cpp\x18\x03 \x01(\x0b\x32\".moorage.common.v1.LlamaCppOptions\x12\x37\n\tplacement\x18\x04 \x01(\x0b\x32$.moorage.registry.v1.PlacementPolicy\"\x81\x01\n\x19\x45valuatePlacementResponse\x12/\n\tplacement\x18\x01 \x01(\x0b\x32\x1c.moorage.common.v1.Placement\x12\x33\n\x0b\x65xplanation\x18\x02 \x01(\x0b\x32\x1e.moorage.common.v1.Explanation\"S\n\x16\x45xplainInstanceRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\x12\x1f\n\x0bmax_workers\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\"\x7f\n\x17\x45xplainInstanceResponse\x12/\n\tplacement\x18\x01 \x01(\x0b\x32\x1c.moorage.common.v1.Placement\x12\x33\n\x0b\x65xplanation\x18\x02 \x01(\x0b\x32\x1e.moorage.common.v1.Explanation2\xf8\x01\n\x10SchedulerService\x12t\n\x11\x45valuatePlacement\x12..moorage.scheduler.v1.EvaluatePlacementRequest\x1a/.moorage.scheduler.v1.EvaluatePlacementResponse\x12n\n\x0f\x45xplainInstance\x12,.moorage.scheduler.v1.ExplainInstanceRequest\x1a-.moorage.scheduler.v1.ExplainInstanceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,moorage/scheduler/v1/scheduler_service.proto\x12\x14moorage.scheduler.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x17google/rpc/status.proto\x1a\x1emoorage/common/v1/engine.proto\x1a!moorage/common/v1/placement.proto\x1a\x1fmoorage/registry/v1/model.proto\x1a%moorage/scheduler/v1/simulation.proto\"\xd2\x02\n\x18\x45valuatePlacementRequest\x12\x1f\n\nmodel_name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18PH\x00\x12\x30\n\x05model\x18\x02 \x01(\x0b\x32\x1f.moorage.scheduler.v1.ModelSpecH\x00\x12O\n\x07workers\x18\x03 \x03(\tB>\xbaH;\x92\x01\x38\x10\xe8\x07\x18\x01\"1r/2-^workers/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$\x12\x1f\n\x0bmax_workers\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\x39\n\x04gpus\x18\x05 \x03(\x0b\x32 .moorage.registry.v1.GpuSelectorB\t\xbaH\x06\x92\x01\x03\x10\x80 \x12$\n\x10gpus_per_replica\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x00\x42\x10\n\x07subject\x12\x05\xbaH\x02\x08\x01\"\xdf\x02\n\tModelSpec\x12\x1b\n\x08\x61rtifact\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x37\n\x06\x65ngine\x18\x02 \x01(\x0e\x32\x1d.moorage.common.v1.EngineKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x35\n\tllama_cpp\x18\x03 \x01(\x0b\x32\".moorage.common.v1.LlamaCppOptions\x12\x37\n\tplacement\x18\x04 \x01(\x0b\x32$.moorage.registry.v1.PlacementPolicy\x12,\n\x04vllm\x18\x05 \x01(\x0b\x32\x1e.moorage.common.v1.VllmOptions\x12 \n\x0e\x65ngine_version\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12<\n\x08\x63\x61tegory\x18\x07 \x01(\x0e\x32 .moorage.common.v1.ModelCategoryB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\x81\x01\n\x19\x45valuatePlacementResponse\x12/\n\tplacement\x18\x01 \x01(\x0b\x32\x1c.moorage.common.v1.Placement\x12\x33\n\x0b\x65xplanation\x18\x02 \x01(\x0b\x32\x1e.moorage.common.v1.Explanation\"S\n\x16\x45xplainInstanceRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\x12\x1f\n\x0bmax_workers\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\"\x7f\n\x17\x45xplainInstanceResponse\x12/\n\tplacement\x18\x01 \x01(\x0b\x32\x1c.moorage.common.v1.Placement\x12\x33\n\x0b\x65xplanation\x18\x02 \x01(\x0b\x32\x1e.moorage.common.v1.Explanation\"w\n\x19\x45valuatePlacementsRequest\x12J\n\nevaluation\x18\x01 \x01(\x0b\x32..moorage.scheduler.v1.EvaluatePlacementRequestB\x06\xbaH\x03\xc8\x01\x01\x12\x0e\n\x06\x63ommit\x18\x02 \x01(\x08\"\xb5\x01\n\x1a\x45valuatePlacementsResponse\x12\r\n\x05index\x18\x01 \x01(\x03\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12/\n\tplacement\x18\x03 \x01(\x0b\x32\x1c.moorage.common.v1.Placement\x12\x33\n\x0b\x65xplanation\x18\x04 \x01(\x0b\x32\x1e.moorage.common.v1.Explanation\"\xd9\x01\n\x19PredictPerformanceRequest\x12\x1e\n\x08instance\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01H\x00\x12\x44\n\nevaluation\x18\x02 \x01(\x0b\x32..moorage.scheduler.v1.EvaluatePlacementRequestH\x00\x12\x44\n\nsimulation\x18\x03 \x01(\x0b\x32..moorage.scheduler.v1.SimulatePlacementRequestH\x00\x42\x10\n\x07subject\x12\x05\xbaH\x02\x08\x01\"S\n\x1aPredictPerformanceResponse\x12\x35\n\x0bpredictions\x18\x01 \x03(\x0b\x32 .moorage.scheduler.v1.Prediction\"c\n\nPrediction\x12/\n\tplacement\x18\x01 \x01(\x0b\x32\x1c.moorage.common.v1.Placement\x12$\n\x1cmeasured_decode_tokens_per_s\x18\x02 \x01(\x01\x32\xe4\x04\n\x10SchedulerService\x12t\n\x11\x45valuatePlacement\x12..moorage.scheduler.v1.EvaluatePlacementRequest\x1a/.moorage.scheduler.v1.EvaluatePlacementResponse\x12n\n\x0f\x45xplainInstance\x12,.moorage.scheduler.v1.ExplainInstanceRequest\x1a-.moorage.scheduler.v1.ExplainInstanceResponse\x12{\n\x12\x45valuatePlacements\x12/.moorage.scheduler.v1.EvaluatePlacementsRequest\x1a\x30.moorage.scheduler.v1.EvaluatePlacementsResponse(\x01\x30\x01\x12t\n\x11SimulatePlacement\x12..moorage.scheduler.v1.SimulatePlacementRequest\x1a/.moorage.scheduler.v1.SimulatePlacementResponse\x12w\n\x12PredictPerformance\x12/.moorage.scheduler.v1.PredictPerformanceRequest\x1a\x30.moorage.scheduler.v1.PredictPerformanceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,24 +45,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVALUATEPLACEMENTREQUEST'].fields_by_name['workers']._serialized_options = b'\272H;\222\0018\020\350\007\030\001\"1r/2-^workers/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$'
   _globals['_EVALUATEPLACEMENTREQUEST'].fields_by_name['max_workers']._loaded_options = None
   _globals['_EVALUATEPLACEMENTREQUEST'].fields_by_name['max_workers']._serialized_options = b'\272H\007\032\005\030\220N(\000'
+  _globals['_EVALUATEPLACEMENTREQUEST'].fields_by_name['gpus']._loaded_options = None
+  _globals['_EVALUATEPLACEMENTREQUEST'].fields_by_name['gpus']._serialized_options = b'\272H\006\222\001\003\020\200 '
+  _globals['_EVALUATEPLACEMENTREQUEST'].fields_by_name['gpus_per_replica']._loaded_options = None
+  _globals['_EVALUATEPLACEMENTREQUEST'].fields_by_name['gpus_per_replica']._serialized_options = b'\272H\007\032\005\030\200 (\000'
   _globals['_MODELSPEC'].fields_by_name['artifact']._loaded_options = None
   _globals['_MODELSPEC'].fields_by_name['artifact']._serialized_options = b'\272H\006r\004\020\001\030P'
   _globals['_MODELSPEC'].fields_by_name['engine']._loaded_options = None
   _globals['_MODELSPEC'].fields_by_name['engine']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_MODELSPEC'].fields_by_name['engine_version']._loaded_options = None
+  _globals['_MODELSPEC'].fields_by_name['engine_version']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_MODELSPEC'].fields_by_name['category']._loaded_options = None
+  _globals['_MODELSPEC'].fields_by_name['category']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_EXPLAININSTANCEREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_EXPLAININSTANCEREQUEST'].fields_by_name['name']._serialized_options = b'\272H\007r\005\020\001\030\240\001'
   _globals['_EXPLAININSTANCEREQUEST'].fields_by_name['max_workers']._loaded_options = None
   _globals['_EXPLAININSTANCEREQUEST'].fields_by_name['max_workers']._serialized_options = b'\272H\007\032\005\030\220N(\000'
-  _globals['_EVALUATEPLACEMENTREQUEST']._serialized_start=200
-  _globals['_EVALUATEPLACEMENTREQUEST']._serialized_end=441
-  _globals['_MODELSPEC']._serialized_start=444
-  _globals['_MODELSPEC']._serialized_end=653
-  _globals['_EVALUATEPLACEMENTRESPONSE']._serialized_start=656
-  _globals['_EVALUATEPLACEMENTRESPONSE']._serialized_end=785
-  _globals['_EXPLAININSTANCEREQUEST']._serialized_start=787
-  _globals['_EXPLAININSTANCEREQUEST']._serialized_end=870
-  _globals['_EXPLAININSTANCERESPONSE']._serialized_start=872
-  _globals['_EXPLAININSTANCERESPONSE']._serialized_end=999
-  _globals['_SCHEDULERSERVICE']._serialized_start=1002
-  _globals['_SCHEDULERSERVICE']._serialized_end=1250
+  _globals['_EVALUATEPLACEMENTSREQUEST'].fields_by_name['evaluation']._loaded_options = None
+  _globals['_EVALUATEPLACEMENTSREQUEST'].fields_by_name['evaluation']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_PREDICTPERFORMANCEREQUEST'].oneofs_by_name['subject']._loaded_options = None
+  _globals['_PREDICTPERFORMANCEREQUEST'].oneofs_by_name['subject']._serialized_options = b'\272H\002\010\001'
+  _globals['_PREDICTPERFORMANCEREQUEST'].fields_by_name['instance']._loaded_options = None
+  _globals['_PREDICTPERFORMANCEREQUEST'].fields_by_name['instance']._serialized_options = b'\272H\007r\005\020\001\030\240\001'
+  _globals['_EVALUATEPLACEMENTREQUEST']._serialized_start=264
+  _globals['_EVALUATEPLACEMENTREQUEST']._serialized_end=602
+  _globals['_MODELSPEC']._serialized_start=605
+  _globals['_MODELSPEC']._serialized_end=956
+  _globals['_EVALUATEPLACEMENTRESPONSE']._serialized_start=959
+  _globals['_EVALUATEPLACEMENTRESPONSE']._serialized_end=1088
+  _globals['_EXPLAININSTANCEREQUEST']._serialized_start=1090
+  _globals['_EXPLAININSTANCEREQUEST']._serialized_end=1173
+  _globals['_EXPLAININSTANCERESPONSE']._serialized_start=1175
+  _globals['_EXPLAININSTANCERESPONSE']._serialized_end=1302
+  _globals['_EVALUATEPLACEMENTSREQUEST']._serialized_start=1304
+  _globals['_EVALUATEPLACEMENTSREQUEST']._serialized_end=1423
+  _globals['_EVALUATEPLACEMENTSRESPONSE']._serialized_start=1426
+  _globals['_EVALUATEPLACEMENTSRESPONSE']._serialized_end=1607
+  _globals['_PREDICTPERFORMANCEREQUEST']._serialized_start=1610
+  _globals['_PREDICTPERFORMANCEREQUEST']._serialized_end=1827
+  _globals['_PREDICTPERFORMANCERESPONSE']._serialized_start=1829
+  _globals['_PREDICTPERFORMANCERESPONSE']._serialized_end=1912
+  _globals['_PREDICTION']._serialized_start=1914
+  _globals['_PREDICTION']._serialized_end=2013
+  _globals['_SCHEDULERSERVICE']._serialized_start=2016
+  _globals['_SCHEDULERSERVICE']._serialized_end=2628
 # @@protoc_insertion_point(module_scope)

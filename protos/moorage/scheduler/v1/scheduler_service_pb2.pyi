@@ -7,9 +7,11 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.rpc import status_pb2 as _status_pb2
 from moorage.common.v1 import engine_pb2 as _engine_pb2
 from moorage.common.v1 import placement_pb2 as _placement_pb2
 from moorage.registry.v1 import model_pb2 as _model_pb2
+from moorage.scheduler.v1 import simulation_pb2 as _simulation_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -31,10 +33,14 @@ class EvaluatePlacementRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     WORKERS_FIELD_NUMBER: _builtins.int
     MAX_WORKERS_FIELD_NUMBER: _builtins.int
+    GPUS_FIELD_NUMBER: _builtins.int
+    GPUS_PER_REPLICA_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     """A model that exists, "models/{model}"."""
     max_workers: _builtins.int
     """How many workers to explain at most. 0: 20."""
+    gpus_per_replica: _builtins.int
+    """How many of these GPUs the instance uses: exactly so many. 0: all of them."""
     @_builtins.property
     def model(self) -> Global___ModelSpec:
         """A model that need not exist; its artifact is given beside it. Its source is not looked at."""
@@ -43,6 +49,10 @@ class EvaluatePlacementRequest(_message.Message):
     def workers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only these workers, chosen by hand, in place of the model's own placement. Empty: as the model says."""
 
+    @_builtins.property
+    def gpus(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.GpuSelector]:
+        """Only these GPUs, chosen by hand, in place of the model's own placement. Empty: as the model says."""
+
     def __init__(
         self,
         *,
@@ -50,10 +60,12 @@ class EvaluatePlacementRequest(_message.Message):
         model: Global___ModelSpec | None = ...,
         workers: _abc.Iterable[_builtins.str] | None = ...,
         max_workers: _builtins.int = ...,
+        gpus: _abc.Iterable[_model_pb2.GpuSelector] | None = ...,
+        gpus_per_replica: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "model_name", b"model_name", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_workers", b"max_workers", "model", b"model", "model_name", b"model_name", "subject", b"subject", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gpus", b"gpus", "gpus_per_replica", b"gpus_per_replica", "max_workers", b"max_workers", "model", b"model", "model_name", b"model_name", "subject", b"subject", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["model_name", "model"]  # noqa: Y015
     _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
@@ -71,10 +83,17 @@ class ModelSpec(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     LLAMA_CPP_FIELD_NUMBER: _builtins.int
     PLACEMENT_FIELD_NUMBER: _builtins.int
+    VLLM_FIELD_NUMBER: _builtins.int
+    ENGINE_VERSION_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
     artifact: _builtins.str
     """The artifact, "artifacts/{artifact}", as InspectSource answers it."""
     engine: _engine_pb2.EngineKind.ValueType
     """The engine that serves it. Unspecified: the one that fits its files."""
+    engine_version: _builtins.str
+    """The engine's version, as in Model. Empty: any."""
+    category: _engine_pb2.ModelCategory.ValueType
+    """What it is for. Unspecified: as its files say."""
     @_builtins.property
     def llama_cpp(self) -> _engine_pb2.LlamaCppOptions:
         """How llama.cpp is started."""
@@ -83,6 +102,10 @@ class ModelSpec(_message.Message):
     def placement(self) -> _model_pb2.PlacementPolicy:
         """Where it may go."""
 
+    @_builtins.property
+    def vllm(self) -> _engine_pb2.VllmOptions:
+        """How vLLM is started."""
+
     def __init__(
         self,
         *,
@@ -90,10 +113,13 @@ class ModelSpec(_message.Message):
         engine: _engine_pb2.EngineKind.ValueType = ...,
         llama_cpp: _engine_pb2.LlamaCppOptions | None = ...,
         placement: _model_pb2.PlacementPolicy | None = ...,
+        vllm: _engine_pb2.VllmOptions | None = ...,
+        engine_version: _builtins.str = ...,
+        category: _engine_pb2.ModelCategory.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["llama_cpp", b"llama_cpp", "placement", b"placement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["llama_cpp", b"llama_cpp", "placement", b"placement", "vllm", b"vllm"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "engine", b"engine", "llama_cpp", b"llama_cpp", "placement", b"placement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "category", b"category", "engine", b"engine", "engine_version", b"engine_version", "llama_cpp", b"llama_cpp", "placement", b"placement", "vllm", b"vllm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -184,3 +210,159 @@ class ExplainInstanceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainInstanceResponse: _TypeAlias = ExplainInstanceResponse  # noqa: Y015
+
+@_typing.final
+class EvaluatePlacementsRequest(_message.Message):
+    """Request of EvaluatePlacements."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVALUATION_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    commit: _builtins.bool
+    """Whether what is placed stays, for the requests after it on this stream."""
+    @_builtins.property
+    def evaluation(self) -> Global___EvaluatePlacementRequest:
+        """What to place, and how to explain it."""
+
+    def __init__(
+        self,
+        *,
+        evaluation: Global___EvaluatePlacementRequest | None = ...,
+        commit: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evaluation", b"evaluation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "evaluation", b"evaluation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvaluatePlacementsRequest: _TypeAlias = EvaluatePlacementsRequest  # noqa: Y015
+
+@_typing.final
+class EvaluatePlacementsResponse(_message.Message):
+    """Response of EvaluatePlacements."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    PLACEMENT_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Position of the request on the stream, from 0."""
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """How it went; code 0 is success."""
+
+    @_builtins.property
+    def placement(self) -> _placement_pb2.Placement:
+        """Where it would go. Absent: nowhere."""
+
+    @_builtins.property
+    def explanation(self) -> _placement_pb2.Explanation:
+        """Why. Absent: the status tells what went wrong."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        status: _status_pb2.Status | None = ...,
+        placement: _placement_pb2.Placement | None = ...,
+        explanation: _placement_pb2.Explanation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "placement", b"placement", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "index", b"index", "placement", b"placement", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvaluatePlacementsResponse: _TypeAlias = EvaluatePlacementsResponse  # noqa: Y015
+
+@_typing.final
+class PredictPerformanceRequest(_message.Message):
+    """Request of PredictPerformance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    EVALUATION_FIELD_NUMBER: _builtins.int
+    SIMULATION_FIELD_NUMBER: _builtins.int
+    instance: _builtins.str
+    """An instance, where it is bound, "models/{model}/instances/{instance}"."""
+    @_builtins.property
+    def evaluation(self) -> Global___EvaluatePlacementRequest:
+        """A model, where one more instance of it would go now."""
+
+    @_builtins.property
+    def simulation(self) -> _simulation_pb2.SimulatePlacementRequest:
+        """Models on a fleet that is described here."""
+
+    def __init__(
+        self,
+        *,
+        instance: _builtins.str = ...,
+        evaluation: Global___EvaluatePlacementRequest | None = ...,
+        simulation: _simulation_pb2.SimulatePlacementRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evaluation", b"evaluation", "instance", b"instance", "simulation", b"simulation", "subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluation", b"evaluation", "instance", b"instance", "simulation", b"simulation", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["instance", "evaluation", "simulation"]  # noqa: Y015
+    _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_subject) -> _WhichOneofReturnType_subject | None: ...
+
+Global___PredictPerformanceRequest: _TypeAlias = PredictPerformanceRequest  # noqa: Y015
+
+@_typing.final
+class PredictPerformanceResponse(_message.Message):
+    """Response of PredictPerformance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def predictions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Prediction]:
+        """One per placement, in their order."""
+
+    def __init__(
+        self,
+        *,
+        predictions: _abc.Iterable[Global___Prediction] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["predictions", b"predictions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictPerformanceResponse: _TypeAlias = PredictPerformanceResponse  # noqa: Y015
+
+@_typing.final
+class Prediction(_message.Message):
+    """How fast one placement should be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACEMENT_FIELD_NUMBER: _builtins.int
+    MEASURED_DECODE_TOKENS_PER_S_FIELD_NUMBER: _builtins.int
+    measured_decode_tokens_per_s: _builtins.float
+    """What agents measured of this very instance. 0: nothing yet."""
+    @_builtins.property
+    def placement(self) -> _placement_pb2.Placement:
+        """Where."""
+
+    def __init__(
+        self,
+        *,
+        placement: _placement_pb2.Placement | None = ...,
+        measured_decode_tokens_per_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["placement", b"placement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["measured_decode_tokens_per_s", b"measured_decode_tokens_per_s", "placement", b"placement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Prediction: _TypeAlias = Prediction  # noqa: Y015

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from moorage.scheduler.v1 import scheduler_service_pb2 as moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2
+from moorage.scheduler.v1 import simulation_pb2 as moorage_dot_scheduler_dot_v1_dot_simulation__pb2
 
 GRPC_GENERATED_VERSION = '1.80.0'
 GRPC_VERSION = grpc.__version__
@@ -46,6 +47,21 @@ class SchedulerServiceStub(object):
                 request_serializer=moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ExplainInstanceRequest.SerializeToString,
                 response_deserializer=moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ExplainInstanceResponse.FromString,
                 _registered_method=True)
+        self.EvaluatePlacements = channel.stream_stream(
+                '/moorage.scheduler.v1.SchedulerService/EvaluatePlacements',
+                request_serializer=moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.EvaluatePlacementsRequest.SerializeToString,
+                response_deserializer=moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.EvaluatePlacementsResponse.FromString,
+                _registered_method=True)
+        self.SimulatePlacement = channel.unary_unary(
+                '/moorage.scheduler.v1.SchedulerService/SimulatePlacement',
+                request_serializer=moorage_dot_scheduler_dot_v1_dot_simulation__pb2.SimulatePlacementRequest.SerializeToString,
+                response_deserializer=moorage_dot_scheduler_dot_v1_dot_simulation__pb2.SimulatePlacementResponse.FromString,
+                _registered_method=True)
+        self.PredictPerformance = channel.unary_unary(
+                '/moorage.scheduler.v1.SchedulerService/PredictPerformance',
+                request_serializer=moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.PredictPerformanceRequest.SerializeToString,
+                response_deserializer=moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.PredictPerformanceResponse.FromString,
+                _registered_method=True)
 
 
 class SchedulerServiceServicer(object):
@@ -69,6 +85,33 @@ class SchedulerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EvaluatePlacements(self, request_iterator, context):
+        """Dry runs of many models against one moment of the live fleet, answered in the order of the requests as they
+        come. What a request commits stands for those after it, on this stream only. Statuses as of EvaluatePlacement,
+        one per answer: the stream goes on after an error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SimulatePlacement(self, request, context):
+        """Places models on a fleet that is described in the request, one replica after the other, each counting for those
+        after it. The live fleet is neither asked nor touched. INVALID_ARGUMENT: every field that cannot be is listed;
+        for sources, as InspectSource.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PredictPerformance(self, request, context):
+        """How fast a model should be where it is or would go, from memory bandwidth, computing power and links,
+        calibrated by what agents have measured. NOT_FOUND: no such model or instance.
+        FAILED_PRECONDITION (NO_PLACEMENT): it goes nowhere; the explanation is in the message.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SchedulerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -81,6 +124,21 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
                     servicer.ExplainInstance,
                     request_deserializer=moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ExplainInstanceRequest.FromString,
                     response_serializer=moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ExplainInstanceResponse.SerializeToString,
+            ),
+            'EvaluatePlacements': grpc.stream_stream_rpc_method_handler(
+                    servicer.EvaluatePlacements,
+                    request_deserializer=moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.EvaluatePlacementsRequest.FromString,
+                    response_serializer=moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.EvaluatePlacementsResponse.SerializeToString,
+            ),
+            'SimulatePlacement': grpc.unary_unary_rpc_method_handler(
+                    servicer.SimulatePlacement,
+                    request_deserializer=moorage_dot_scheduler_dot_v1_dot_simulation__pb2.SimulatePlacementRequest.FromString,
+                    response_serializer=moorage_dot_scheduler_dot_v1_dot_simulation__pb2.SimulatePlacementResponse.SerializeToString,
+            ),
+            'PredictPerformance': grpc.unary_unary_rpc_method_handler(
+                    servicer.PredictPerformance,
+                    request_deserializer=moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.PredictPerformanceRequest.FromString,
+                    response_serializer=moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.PredictPerformanceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -139,6 +197,87 @@ class SchedulerService(object):
             '/moorage.scheduler.v1.SchedulerService/ExplainInstance',
             moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ExplainInstanceRequest.SerializeToString,
             moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ExplainInstanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EvaluatePlacements(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/moorage.scheduler.v1.SchedulerService/EvaluatePlacements',
+            moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.EvaluatePlacementsRequest.SerializeToString,
+            moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.EvaluatePlacementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimulatePlacement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/moorage.scheduler.v1.SchedulerService/SimulatePlacement',
+            moorage_dot_scheduler_dot_v1_dot_simulation__pb2.SimulatePlacementRequest.SerializeToString,
+            moorage_dot_scheduler_dot_v1_dot_simulation__pb2.SimulatePlacementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PredictPerformance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/moorage.scheduler.v1.SchedulerService/PredictPerformance',
+            moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.PredictPerformanceRequest.SerializeToString,
+            moorage_dot_scheduler_dot_v1_dot_scheduler__service__pb2.PredictPerformanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from moorage.scheduler.v1 import scheduler_service_pb2 as _scheduler_service_pb2
+from moorage.scheduler.v1 import simulation_pb2 as _simulation_pb2
 import abc as _abc_1
 
 
@@ -25,6 +26,21 @@ class SchedulerServiceStub:
     ExplainInstance: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.ExplainInstanceRequest, _scheduler_service_pb2.ExplainInstanceResponse]
     """Why an instance is where it is, or nowhere. For one that waits the answer is of this moment; for one
     that was placed it is the one recorded then. NOT_FOUND: no such instance.
+    """
+    EvaluatePlacements: _aio.StreamStreamMultiCallable[_scheduler_service_pb2.EvaluatePlacementsRequest, _scheduler_service_pb2.EvaluatePlacementsResponse]
+    """Dry runs of many models against one moment of the live fleet, answered in the order of the requests as they
+    come. What a request commits stands for those after it, on this stream only. Statuses as of EvaluatePlacement,
+    one per answer: the stream goes on after an error.
+    """
+    SimulatePlacement: _aio.UnaryUnaryMultiCallable[_simulation_pb2.SimulatePlacementRequest, _simulation_pb2.SimulatePlacementResponse]
+    """Places models on a fleet that is described in the request, one replica after the other, each counting for those
+    after it. The live fleet is neither asked nor touched. INVALID_ARGUMENT: every field that cannot be is listed;
+    for sources, as InspectSource.
+    """
+    PredictPerformance: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.PredictPerformanceRequest, _scheduler_service_pb2.PredictPerformanceResponse]
+    """How fast a model should be where it is or would go, from memory bandwidth, computing power and links,
+    calibrated by what agents have measured. NOT_FOUND: no such model or instance.
+    FAILED_PRECONDITION (NO_PLACEMENT): it goes nowhere; the explanation is in the message.
     """
 
 class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -50,6 +66,39 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_scheduler_service_pb2.ExplainInstanceResponse]:
         """Why an instance is where it is, or nowhere. For one that waits the answer is of this moment; for one
         that was placed it is the one recorded then. NOT_FOUND: no such instance.
+        """
+
+    @_abc_1.abstractmethod
+    def EvaluatePlacements(
+        self,
+        request_iterator: _abc.AsyncIterator[_scheduler_service_pb2.EvaluatePlacementsRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_scheduler_service_pb2.EvaluatePlacementsRequest], _abc.AsyncIterator[_scheduler_service_pb2.EvaluatePlacementsResponse]],
+    ) -> _abc.AsyncIterator[_scheduler_service_pb2.EvaluatePlacementsResponse]:
+        """Dry runs of many models against one moment of the live fleet, answered in the order of the requests as they
+        come. What a request commits stands for those after it, on this stream only. Statuses as of EvaluatePlacement,
+        one per answer: the stream goes on after an error.
+        """
+
+    @_abc_1.abstractmethod
+    def SimulatePlacement(
+        self,
+        request: _simulation_pb2.SimulatePlacementRequest,
+        context: _aio.ServicerContext[_simulation_pb2.SimulatePlacementRequest, _abc.Awaitable[_simulation_pb2.SimulatePlacementResponse]],
+    ) -> _abc.Awaitable[_simulation_pb2.SimulatePlacementResponse]:
+        """Places models on a fleet that is described in the request, one replica after the other, each counting for those
+        after it. The live fleet is neither asked nor touched. INVALID_ARGUMENT: every field that cannot be is listed;
+        for sources, as InspectSource.
+        """
+
+    @_abc_1.abstractmethod
+    def PredictPerformance(
+        self,
+        request: _scheduler_service_pb2.PredictPerformanceRequest,
+        context: _aio.ServicerContext[_scheduler_service_pb2.PredictPerformanceRequest, _abc.Awaitable[_scheduler_service_pb2.PredictPerformanceResponse]],
+    ) -> _abc.Awaitable[_scheduler_service_pb2.PredictPerformanceResponse]:
+        """How fast a model should be where it is or would go, from memory bandwidth, computing power and links,
+        calibrated by what agents have measured. NOT_FOUND: no such model or instance.
+        FAILED_PRECONDITION (NO_PLACEMENT): it goes nowhere; the explanation is in the message.
         """
 
 def add_SchedulerServiceServicer_to_server(servicer: SchedulerServiceServicer, server: _aio.Server) -> None: ...

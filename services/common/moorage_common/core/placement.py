@@ -29,6 +29,36 @@ class PlacementReason(StrEnum):
     """No GPU or group of GPUs of the worker has the memory that is needed."""
     INSUFFICIENT_RAM = "INSUFFICIENT_RAM"
     """The worker's RAM is short for what would live in it."""
+    WORKER_UNREACHABLE = "WORKER_UNREACHABLE"
+    """The worker's lease lapsed."""
+    WORKER_DRAINING = "WORKER_DRAINING"
+    """The worker is being drained."""
+    WORKER_MAINTENANCE = "WORKER_MAINTENANCE"
+    """The worker is under maintenance."""
+    ENGINE_VERSION_UNSUPPORTED = "ENGINE_VERSION_UNSUPPORTED"
+    """The worker has the engine, in no version that the model asks for."""
+    COMPUTE_CAPABILITY_TOO_LOW = "COMPUTE_CAPABILITY_TOO_LOW"
+    """No card of the worker can compute what the model's quantisation or number format needs."""
+    DRIVER_TOO_OLD = "DRIVER_TOO_OLD"
+    """The driver of the worker's cards is older than the engine needs."""
+    SOURCE_NOT_ON_WORKER = "SOURCE_NOT_ON_WORKER"
+    """The model's source is a path on workers, and this one has nothing there."""
+    INSUFFICIENT_DISK = "INSUFFICIENT_DISK"
+    """The worker's disk has no room for the artifact."""
+    GPU_NOT_SELECTED = "GPU_NOT_SELECTED"
+    """None of the worker's GPUs is among those that were chosen by hand."""
+    GPU_UNKNOWN = "GPU_UNKNOWN"
+    """A GPU was chosen by hand that the worker does not have."""
+    DISTRIBUTED_VLLM_EXCLUSIVE = "DISTRIBUTED_VLLM_EXCLUSIVE"
+    """Each worker can serve only one distributed vLLM instance at a time, and this one does."""
+    PARALLEL_SIZE_IMPOSSIBLE = "PARALLEL_SIZE_IMPOSSIBLE"
+    """The model cannot be cut over GPUs as asked, or at all as needed: nothing divides its heads."""
+    INSUFFICIENT_GPUS = "INSUFFICIENT_GPUS"
+    """There are too few GPUs that could serve the model together."""
+    MODEL_UNSUPPORTED = "MODEL_UNSUPPORTED"
+    """The engine does not read the model's files, or the model's kind."""
+    DISTRIBUTION_UNSUPPORTED = "DISTRIBUTION_UNSUPPORTED"
+    """The worker's build of the engine cannot serve an instance together with other workers."""
 
 
 class Verdict(StrEnum):
@@ -59,6 +89,24 @@ class MemoryPart(StrEnum):
     """Buffers of the compute graph."""
     OVERHEAD = "OVERHEAD"
     """What the engine and its driver take besides."""
+    CACHE_ROOM = "CACHE_ROOM"
+    """What the engine takes for its cache beyond what one longest request needs."""
+
+
+class PlacementMode(StrEnum):
+    """How a model lies on the fleet."""
+
+    CPU = "CPU"
+    """Everything in one worker's RAM."""
+    PARTLY = "PARTLY"
+    """The last layers on one worker's GPUs, the others in its RAM."""
+    DISTRIBUTED_PARTLY = "DISTRIBUTED_PARTLY"
+    """The last layers on GPUs of several workers, the others in the primary's RAM."""
+    DISTRIBUTED = "DISTRIBUTED"
+    """Everything on GPUs of several workers."""
+    SEVERAL_GPUS = "SEVERAL_GPUS"
+    """Everything on several GPUs of one worker."""
+    ONE_GPU = "ONE_GPU"
 
 
 class KvCacheType(StrEnum):
@@ -67,6 +115,31 @@ class KvCacheType(StrEnum):
     F16 = "F16"
     Q8_0 = "Q8_0"
     Q4_0 = "Q4_0"
+
+
+class FlashAttention(StrEnum):
+    """Whether llama.cpp computes attention without its whole matrix in memory."""
+
+    ON = "ON"
+    OFF = "OFF"
+
+
+class VllmDtype(StrEnum):
+    """A number format that vLLM computes or keeps values in."""
+
+    BF16 = "BF16"
+    F16 = "F16"
+    F32 = "F32"
+    FP8 = "FP8"
+    """For the key/value cache only."""
+
+
+class ModelCategory(StrEnum):
+    """What a model is for."""
+
+    LLM = "LLM"
+    EMBEDDING = "EMBEDDING"
+    RERANKER = "RERANKER"
 
 
 class OperatingSystem(StrEnum):

@@ -96,6 +96,9 @@ class EngineKind(StrEnum):
     """The inference engines that an agent can launch."""
 
     LLAMA_CPP = "LLAMA_CPP"
+    """Reads GGUF."""
+    VLLM = "VLLM"
+    """Reads safetensors."""
 
 
 class AcceleratorKind(StrEnum):

@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from moorage_common.core.placement import KvCacheType, MemoryPart, PlacementStrategy
+from moorage_common.core.placement import (
+    FlashAttention,
+    KvCacheType,
+    MemoryPart,
+    PlacementStrategy,
+    VllmDtype,
+)
 from moorage_common.core.states import EngineKind
 from moorage_common.modelfiles.gguf_facts import GgufFacts
 from moorage_scheduler.core.explanation import Explanation
@@ -21,6 +27,41 @@ class LlamaCppOptions:
     kv_cache_type: KvCacheType = KvCacheType.F16
     forbid_cpu_offload: bool = False
     """Whether a worker that has GPUs must hold everything on them."""
+    flash_attention: FlashAttention | None = None
+    """None: where the engine can."""
+    micro_batch_size: int = 512
+    """Tokens computed at once."""
+    unified_kv_cache: bool = False
+    """Whether all slots share one key/value cache."""
+    forbid_mmap: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VllmOptions:
+    """How vLLM is started, as far as its memory depends on it."""
+
+    gpu_memory_utilization: float | None = None
+    """Which part of each GPU's memory it takes. None: 0.9, or what it needs if it makes no text."""
+    max_model_len: int = 0
+    """Tokens of the longest prompt with its answer. 0: the model's own context length."""
+    tensor_parallel_size: int = 0
+    """Over how many GPUs each layer is cut. 0: chosen."""
+    pipeline_parallel_size: int = 0
+    """Over how many groups of GPUs the layers are dealt out. 0: chosen."""
+    data_parallel_size: int = 1
+    """How many full copies serve side by side."""
+    dtype: VllmDtype | None = None
+    """None: the model's own."""
+    kv_cache_dtype: VllmDtype | None = None
+    """None: as `dtype`."""
+    max_num_seqs: int = 256
+    max_num_batched_tokens: int = 2048
+    enforce_eager: bool = False
+    """Whether it does without CUDA graphs."""
+    text_only: bool = False
+    """Whether a multimodal model's towers are left out."""
+    host_kv_cache_bytes: int = 0
+    """RAM of each worker that keeps keys and values which left the GPUs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

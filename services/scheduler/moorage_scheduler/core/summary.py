@@ -18,6 +18,21 @@ PHRASES = {
     PlacementReason.ENGINE_NOT_INSTALLED: "without the engine",
     PlacementReason.INSUFFICIENT_GPU_MEMORY: "short of GPU memory",
     PlacementReason.INSUFFICIENT_RAM: "short of RAM",
+    PlacementReason.WORKER_UNREACHABLE: "unreachable",
+    PlacementReason.WORKER_DRAINING: "being drained",
+    PlacementReason.WORKER_MAINTENANCE: "under maintenance",
+    PlacementReason.ENGINE_VERSION_UNSUPPORTED: "with other versions of the engine only",
+    PlacementReason.COMPUTE_CAPABILITY_TOO_LOW: "with cards that are too old for the model's numbers",
+    PlacementReason.DRIVER_TOO_OLD: "with a driver that is too old",
+    PlacementReason.SOURCE_NOT_ON_WORKER: "without the model's local path",
+    PlacementReason.INSUFFICIENT_DISK: "short of disk room",
+    PlacementReason.GPU_NOT_SELECTED: "without a selected GPU",
+    PlacementReason.GPU_UNKNOWN: "without a GPU that was selected",
+    PlacementReason.DISTRIBUTED_VLLM_EXCLUSIVE: "serving another distributed vLLM instance",
+    PlacementReason.PARALLEL_SIZE_IMPOSSIBLE: "that cannot cut the model",
+    PlacementReason.INSUFFICIENT_GPUS: "with too few GPUs",
+    PlacementReason.MODEL_UNSUPPORTED: "whose engine does not read the model",
+    PlacementReason.DISTRIBUTION_UNSUPPORTED: "whose engine cannot work with other workers",
 }
 
 
