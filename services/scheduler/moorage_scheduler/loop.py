@@ -17,10 +17,9 @@ from moorage_common.core.errors import MoorageError
 from moorage_common.rpc.cache import CacheSnapshot
 from moorage_common.runtime.logs import get_logger
 from moorage_scheduler.commit import Committed
-from moorage_scheduler.core.arrange import sizes
-from moorage_scheduler.core.cluster import Tenant
 from moorage_scheduler.core.pipeline import place
 from moorage_scheduler.core.policy import ScoringPolicy
+from moorage_scheduler.core.request import tenant_of
 from moorage_scheduler.decisions import Action, Decision, decide
 from moorage_scheduler.mirror import Mirror
 from moorage_scheduler.retries import Retries
@@ -141,10 +140,7 @@ class Loop:
                 continue
             decisions.append(decision)
             if decision.placement:
-                held = sizes(decision.placement.claims)
-                snapshot = snapshot.with_tenant(
-                    Tenant(model=request.model, worker=decision.placement.worker, claims=held)
-                )
+                snapshot = snapshot.with_tenant(instance.name, tenant_of(request.model, decision.placement))
         return decisions
 
     async def _send(self, decisions: Sequence[Decision]) -> None:

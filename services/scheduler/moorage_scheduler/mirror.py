@@ -17,11 +17,13 @@ from moorage_common.core.states import CopyState, InstanceState
 from moorage_common.rpc.cache import CacheSnapshot
 from moorage_common.rpc.enums import COPY_STATE, INSTANCE_STATE
 from moorage_scheduler.convert.models import (
+    category_from_proto,
     engine_from_proto,
     facts_from_proto,
     options_from_proto,
     selection_from_proto,
     strategy_from_proto,
+    vllm_from_proto,
 )
 from moorage_scheduler.convert.workers import (
     condition_from_proto,
@@ -153,7 +155,7 @@ class Mirror:
 
 def request_of(model: Model, artifact: Artifact, *, seed: str) -> Request | None:
     """What is to be placed for one more instance of a model. None: nothing is known that could serve it."""
-    facts, engine = facts_from_proto(artifact), engine_from_proto(model.engine, artifact)
+    facts, engine = facts_from_proto(artifact.facts), engine_from_proto(model.engine, artifact.facts)
     if facts is None or engine is None:
         return None
     return Request(
@@ -161,8 +163,12 @@ def request_of(model: Model, artifact: Artifact, *, seed: str) -> Request | None
         seed=seed,
         facts=facts,
         artifact=artifact.name,
+        artifact_bytes=artifact.size_bytes,
         engine=engine,
+        engine_version=model.engine_version,
         options=options_from_proto(model.llama_cpp),
+        vllm=vllm_from_proto(model.vllm),
+        category=category_from_proto(model.category),
         selection=selection_from_proto(model.placement),
         strategy=strategy_from_proto(model.placement),
     )

@@ -39,13 +39,29 @@ class PaperWorker:
     state: WorkerState = WorkerState.READY
     cordoned: bool = False
     installed: bool = True
+    engine: EngineKind = EngineKind.LLAMA_CPP
+    version: str = "1"
+    distributes: bool = True
+    draining: bool = False
+    maintenance: bool = False
+    disk_free: int | None = None
+    paths: frozenset[str] = frozenset()
+    capability: tuple[int, ...] = ()
+    driver: tuple[int, ...] = ()
+    reserved: int = 0
+    """Bytes of each GPU that are not part of its capacity."""
     foreign: tuple[tuple[str, int], ...] = ()
 
     def gpu(self, index):
         return f"{self.name}/gpu{index}"
 
     def parts(self):
-        cards = tuple(Accelerator(uuid=self.gpu(i), kind=self.kind) for i in range(len(self.gpus)))
+        cards = tuple(
+            Accelerator(
+                uuid=self.gpu(i), kind=self.kind, index=i, capability=self.capability, driver=self.driver
+            )
+            for i in range(len(self.gpus))
+        )
         drives = frozenset({self.kind}) if self.drives is None and self.gpus else self.drives or frozenset()
         worker = Worker(
             name=self.name,
@@ -53,13 +69,20 @@ class PaperWorker:
             cpu_architecture=self.architecture,
             labels=dict(self.labels),
             accelerators=cards,
-            engines={EngineKind.LLAMA_CPP: Engine(version="1", drives=drives)} if self.installed else {},
+            engines={self.engine: (Engine(version=self.version, drives=drives, distributes=self.distributes),)}
+            if self.installed
+            else {},
             unified_memory=self.unified,
+            local_paths=self.paths,
         )
         sizes = {} if self.unified else {self.gpu(i): size for i, size in enumerate(self.gpus)}
         condition = Condition(
             state=self.state,
             cordoned=self.cordoned,
+            draining=self.draining,
+            maintenance=self.maintenance,
+            disk_free=self.disk_free,
+            total={RAM: self.ram, **{pool: size + self.reserved for pool, size in sizes.items()}},
             capacity={RAM: self.ram, **sizes},
             foreign=dict(self.foreign),
         )
@@ -127,14 +150,18 @@ class Paper:
 
         Args:
             workers: The workers.
-            tenants: (model, worker, claims) of each instance.
+            tenants: (model, worker, claims by pool) of each instance, or a Tenant.
             copies: (artifact, worker) of each artifact that is ready.
         """
         fleet = Fleet()
         for worker in workers:
             fleet.put_worker(*worker.parts())
-        for index, (model, worker, claims) in enumerate(tenants):
-            fleet.put_tenant(f"{model}/instances/{index}", Tenant(model=model, worker=worker, claims=claims))
+        for index, tenant in enumerate(tenants):
+            if not isinstance(tenant, Tenant):
+                model, worker, claims = tenant
+                held = {(worker, pool): size for pool, size in claims.items()}
+                tenant = Tenant(model=model, worker=worker, claims=held)
+            fleet.put_tenant(f"{tenant.model}/instances/{index}", tenant)
         for artifact, worker in copies:
             fleet.put_copy(artifact, worker)
         return fleet

@@ -3,22 +3,73 @@
 from collections.abc import Iterable, Mapping
 
 from moorage.common.v1 import engine_pb2, model_facts_pb2
-from moorage.registry.v1 import artifact_pb2, model_pb2
-from moorage_common.core.placement import KvCacheType, PlacementStrategy
+from moorage.registry.v1 import model_pb2
+from moorage_common.core.placement import KvCacheType, ModelCategory, PlacementStrategy
 from moorage_common.core.states import EngineKind
 from moorage_common.modelfiles.gguf_facts import GgufFacts
-from moorage_common.rpc.enums import ENGINE_KIND, KV_CACHE_TYPE, PLACEMENT_STRATEGY
-from moorage_scheduler.core.request import LlamaCppOptions, Selection
+from moorage_common.modelfiles.safetensors_facts import SafetensorsFacts
+from moorage_common.rpc.enums import (
+    ACCELERATOR_KIND,
+    ENGINE_KIND,
+    FLASH_ATTENTION,
+    KV_CACHE_TYPE,
+    MODEL_CATEGORY,
+    PLACEMENT_STRATEGY,
+    VLLM_DTYPE,
+)
+from moorage_scheduler.core.request import Facts, GpuWish, LlamaCppOptions, Selection, VllmOptions
 
-ENGINE_OF_FORMAT: Mapping[str, EngineKind] = {"gguf": EngineKind.LLAMA_CPP}
+ENGINE_OF_FORMAT: Mapping[str, EngineKind] = {
+    "gguf": EngineKind.LLAMA_CPP,
+    "safetensors": EngineKind.VLLM,
+}
 """The engine that serves a file format when the model names none."""
 
 
-def facts_from_proto(artifact: artifact_pb2.Artifact) -> GgufFacts | None:
-    """Returns what is known of an artifact's model. None: nothing is."""
-    if artifact.facts.WhichOneof("format") != "gguf":
-        return None
-    facts = artifact.facts.gguf
+def facts_from_proto(facts: model_facts_pb2.ModelFacts) -> Facts | None:
+    """Returns what is known of a model. None: nothing is."""
+    match facts.WhichOneof("format"):
+        case "gguf":
+            return _gguf(facts.gguf)
+        case "safetensors":
+            return _safetensors(facts.safetensors)
+        case None:
+            return None
+
+
+def _safetensors(facts: model_facts_pb2.SafetensorsFacts) -> SafetensorsFacts:
+    return SafetensorsFacts(
+        architecture=facts.architecture,
+        model_type=facts.model_type,
+        parameter_count=facts.parameter_count,
+        total_tensor_bytes=facts.total_tensor_bytes,
+        tensor_bytes_by_dtype=dict(facts.tensor_bytes_by_dtype),
+        tower_bytes=facts.tower_bytes,
+        expert_bytes=facts.expert_bytes,
+        embedding_bytes=facts.embedding_bytes,
+        dtype=facts.dtype,
+        quantization=facts.quantization,
+        quantization_bits=facts.quantization_bits,
+        block_count=facts.block_count,
+        hidden_size=facts.hidden_size,
+        feed_forward_length=facts.feed_forward_length,
+        head_count=facts.head_count,
+        head_count_kv=facts.head_count_kv,
+        head_size=facts.head_size,
+        vision_head_count=facts.vision_head_count,
+        vocabulary_size=facts.vocabulary_size,
+        context_length=facts.context_length,
+        sliding_window=facts.sliding_window,
+        sliding_window_block_count=facts.sliding_window_block_count,
+        attention_block_count=facts.attention_block_count,
+        latent_values_per_token=facts.latent_values_per_token,
+        expert_count=facts.expert_count,
+        expert_used_count=facts.expert_used_count,
+        category=MODEL_CATEGORY.from_proto(facts.category) if facts.category else ModelCategory.LLM,
+    )
+
+
+def _gguf(facts: model_facts_pb2.GgufFacts) -> GgufFacts:
     blocks = facts.block_count
     return GgufFacts(
         architecture=facts.architecture,
@@ -53,12 +104,12 @@ def facts_from_proto(artifact: artifact_pb2.Artifact) -> GgufFacts | None:
 
 
 def engine_from_proto(
-    engine: engine_pb2.EngineKind.ValueType, artifact: artifact_pb2.Artifact
+    engine: engine_pb2.EngineKind.ValueType, facts: model_facts_pb2.ModelFacts
 ) -> EngineKind | None:
-    """Returns the engine that is to serve an artifact. None: none is known that could."""
+    """Returns the engine that is to serve a model. None: none is known that could."""
     if engine:
         return ENGINE_KIND.from_proto(engine)
-    return ENGINE_OF_FORMAT.get(artifact.facts.WhichOneof("format") or "")
+    return ENGINE_OF_FORMAT.get(facts.WhichOneof("format") or "")
 
 
 def options_from_proto(options: engine_pb2.LlamaCppOptions) -> LlamaCppOptions:
@@ -71,12 +122,61 @@ def options_from_proto(options: engine_pb2.LlamaCppOptions) -> LlamaCppOptions:
             KV_CACHE_TYPE.from_proto(options.kv_cache_type) if options.kv_cache_type else KvCacheType.F16
         ),
         forbid_cpu_offload=options.forbid_cpu_offload,
+        flash_attention=(
+            FLASH_ATTENTION.from_proto(options.flash_attention) if options.flash_attention else None
+        ),
+        micro_batch_size=options.micro_batch_size or 512,
+        unified_kv_cache=options.unified_kv_cache,
+        forbid_mmap=options.forbid_mmap,
     )
 
 
+def vllm_from_proto(options: engine_pb2.VllmOptions) -> VllmOptions:
+    """Returns how vLLM is to be started."""
+    return VllmOptions(
+        gpu_memory_utilization=options.gpu_memory_utilization or None,
+        max_model_len=options.max_model_len,
+        tensor_parallel_size=options.tensor_parallel_size,
+        pipeline_parallel_size=options.pipeline_parallel_size,
+        data_parallel_size=options.data_parallel_size or 1,
+        dtype=VLLM_DTYPE.from_proto(options.dtype) if options.dtype else None,
+        kv_cache_dtype=VLLM_DTYPE.from_proto(options.kv_cache_dtype) if options.kv_cache_dtype else None,
+        max_num_seqs=options.max_num_seqs or 256,
+        max_num_batched_tokens=options.max_num_batched_tokens or 2048,
+        enforce_eager=options.enforce_eager,
+        text_only=options.text_only,
+        host_kv_cache_bytes=options.host_kv_cache_bytes,
+    )
+
+
+def category_from_proto(category: engine_pb2.ModelCategory.ValueType) -> ModelCategory | None:
+    """Returns what a model is for. None: as its facts say."""
+    return MODEL_CATEGORY.from_proto(category) if category else None
+
+
 def selection_from_proto(policy: model_pb2.PlacementPolicy) -> Selection:
-    """Returns which workers a model wishes for."""
-    return Selection(workers=frozenset(policy.workers), labels=dict(policy.worker_labels))
+    """Returns what a model wishes for."""
+    return Selection(
+        workers=frozenset(policy.workers),
+        labels=dict(policy.worker_labels),
+        gpus=gpus_from_proto(policy.gpus),
+        gpus_per_replica=policy.gpus_per_replica,
+        primary_worker=policy.primary_worker,
+        may_distribute=not policy.forbid_distributed,
+    )
+
+
+def gpus_from_proto(gpus: Iterable[model_pb2.GpuSelector]) -> frozenset[GpuWish]:
+    """Returns the GPUs that were chosen by hand."""
+    return frozenset(
+        GpuWish(
+            worker=gpu.worker,
+            uuid=gpu.uuid,
+            kind=ACCELERATOR_KIND.from_proto(gpu.position.kind) if gpu.HasField("position") else None,
+            index=gpu.position.index,
+        )
+        for gpu in gpus
+    )
 
 
 def strategy_from_proto(policy: model_pb2.PlacementPolicy) -> PlacementStrategy | None:

@@ -4,20 +4,24 @@ from collections.abc import Iterable
 
 from moorage.common.v1 import placement_pb2 as pb
 from moorage_common.core.placement import PlacementReason, Verdict
-from moorage_common.rpc.enums import MEMORY_PART, PLACEMENT_REASON, VERDICT
+from moorage_common.rpc.enums import ENGINE_KIND, MEMORY_PART, PLACEMENT_MODE, PLACEMENT_REASON, VERDICT
 from moorage_scheduler.core.explanation import Explanation, Gist, Rejection, WorkerExplanation, gist
-from moorage_scheduler.core.request import Claim, Placement
+from moorage_scheduler.core.request import Claim, ParallelShape, Placement
 
 
 def placement_to_proto(placement: Placement) -> pb.Placement:
     """Returns where an instance goes."""
     return pb.Placement(
         worker=placement.worker,
-        claims=[_claim(placement.worker, claim) for claim in placement.claims],
+        subordinates=placement.subordinates,
+        claims=map(_claim, placement.claims),
+        engine=ENGINE_KIND.to_proto(placement.engine),
+        mode=PLACEMENT_MODE.to_proto(placement.mode),
         gpu_layers=placement.gpu_layers,
         total_layers=placement.total_layers,
         context_length=placement.context_length,
         score=placement.score,
+        parallel=_shape(placement.parallel) if placement.parallel else None,
     )
 
 
@@ -32,6 +36,7 @@ def explanation_to_proto(explanation: Explanation) -> pb.Explanation:
             for item in explanation.reason_counts
         ],
         workers=map(_worker, explanation.workers),
+        rejections=map(_rejection, explanation.rejections),
     )
 
 
@@ -44,9 +49,13 @@ def gist_of_proto(explanation: pb.Explanation) -> Gist:
     return gist(verdict, explanation.workers_considered, counts)
 
 
-def _claim(worker: str, claim: Claim) -> pb.MemoryClaim:
+def _shape(shape: ParallelShape) -> pb.ParallelShape:
+    return pb.ParallelShape(tensor=shape.tensor, pipeline=shape.pipeline, data=shape.data)
+
+
+def _claim(claim: Claim) -> pb.MemoryClaim:
     return pb.MemoryClaim(
-        worker=worker,
+        worker=claim.worker,
         pool=claim.pool,
         size_bytes=claim.size_bytes,
         parts=[
@@ -67,6 +76,9 @@ def _worker(worker: WorkerExplanation) -> pb.WorkerExplanation:
             pb.ScorePart(scorer=part.scorer, value=part.value, weight=part.weight)
             for part in worker.score_parts
         ],
+        mode=PLACEMENT_MODE.to_proto(worker.mode) if worker.mode else pb.PLACEMENT_MODE_UNSPECIFIED,
+        subordinates=worker.subordinates,
+        gpu_layers=worker.gpu_layers,
     )
 
 
@@ -77,4 +89,5 @@ def _rejection(rejection: Rejection) -> pb.Rejection:
         available=rejection.available,
         unit=rejection.unit,
         remedy=rejection.remedy,
+        instances=rejection.instances,
     )

@@ -2,17 +2,14 @@
 
 from dataclasses import dataclass
 
-from moorage_scheduler.core.request import Request
-from moorage_scheduler.core.search import Demand, Fits, Offer
-from moorage_scheduler.core.snapshot import Snapshot
+from moorage_scheduler.core.offer import View
+from moorage_scheduler.core.packing import Fits, Packing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidates:
-    """Workers on which a model fits, and how; one row each."""
+    """Workers on which a model fits alone, and how; one row each."""
 
-    snapshot: Snapshot
-    request: Request
-    demand: Demand
-    offer: Offer
+    view: View
+    packing: Packing
     fits: Fits

@@ -5,12 +5,16 @@ Names of resources are opaque here: nothing is ever read out of them, so a place
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from moorage_common.core.placement import CpuArchitecture, OperatingSystem
 from moorage_common.core.states import AcceleratorKind, EngineKind, WorkerState
 
 RAM = "ram"
 """Name of the memory pool that every worker has."""
+
+Pool: TypeAlias = tuple[str, str]
+"""A memory pool of a worker: the worker's name, and the pool's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +24,14 @@ class Accelerator:
     uuid: str
     """Identifies the card, and is the name of its memory pool."""
     kind: AcceleratorKind
+    index: int = 0
+    """Position among the worker's cards of this kind, for people."""
+    product: str = ""
+    """What the table of accelerators knows it by."""
+    capability: tuple[int, ...] = ()
+    """Compute capability, e.g. (8, 9). Empty: not known, and taken for good enough."""
+    driver: tuple[int, ...] = ()
+    """Version of its driver, e.g. (550, 54, 14). Empty: not known, and taken for good enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +41,8 @@ class Engine:
     version: str = ""
     drives: frozenset[AcceleratorKind] = frozenset()
     """Kinds of accelerators that this build computes on. Empty: it computes on the CPU only."""
+    distributes: bool = True
+    """Whether this build can serve one instance together with other workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +55,12 @@ class Worker:
     cpu_architecture: CpuArchitecture | None
     labels: Mapping[str, str] = field(default_factory=dict)
     accelerators: tuple[Accelerator, ...] = ()
-    engines: Mapping[EngineKind, Engine] = field(default_factory=dict)
+    engines: Mapping[EngineKind, tuple[Engine, ...]] = field(default_factory=dict)
+    """The builds of each engine that it has."""
     unified_memory: bool = False
     """Whether CPU and accelerators share one memory, which is the RAM pool."""
+    local_paths: frozenset[str] = frozenset()
+    """Paths that models may be loaded from without being fetched."""
 
     @property
     def pools(self) -> tuple[str, ...]:
@@ -57,6 +74,12 @@ class Condition:
 
     state: WorkerState = WorkerState.READY
     cordoned: bool = False
+    draining: bool = False
+    maintenance: bool = False
+    disk_free: int | None = None
+    """Bytes free for artifacts. None: not known, and taken for enough."""
+    total: Mapping[str, int] = field(default_factory=dict)
+    """Per pool, all of its bytes. A pool that is not named is as large as its capacity."""
     capacity: Mapping[str, int] = field(default_factory=dict)
     """Per pool, bytes that instances may hold: total less reserve."""
     foreign: Mapping[str, int] = field(default_factory=dict)
@@ -69,5 +92,15 @@ class Tenant:
 
     model: str
     worker: str
-    claims: Mapping[str, int] = field(default_factory=dict)
-    """Per pool, bytes that it holds. Empty: it is only nominated."""
+    """The one that leads it."""
+    claims: Mapping[Pool, int] = field(default_factory=dict)
+    """Bytes that it holds. Empty: it is only nominated."""
+    subordinates: tuple[str, ...] = ()
+    """Workers that take part beside the one that leads."""
+    exclusive: bool = False
+    """Whether it is a distributed vLLM instance, of which a worker can serve only one at a time."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """All workers that take part, the one that leads first."""
+        return (self.worker, *self.subordinates)

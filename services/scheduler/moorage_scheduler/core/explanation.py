@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from moorage_common.core.placement import PlacementReason, Verdict
+from moorage_common.core.placement import PlacementMode, PlacementReason, Verdict
 
 Gist: TypeAlias = tuple[Verdict | None, int, frozenset[tuple[PlacementReason, int]]]
 """Verdict, workers considered, and workers per reason."""
@@ -18,9 +18,11 @@ class Rejection:
     needed: str
     available: str
     unit: str = ""
-    """``bytes``, or empty for names."""
+    """``bytes``, ``GPUs``, or empty for names."""
     remedy: str = ""
     """What would help, in one sentence."""
+    instances: tuple[str, ...] = ()
+    """Those that stand in the way: were they gone, it would pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,11 @@ class WorkerExplanation:
     """Position among the feasible workers, from 1. 0: it was rejected."""
     score: float = 0.0
     score_parts: tuple[ScorePart, ...] = ()
+    mode: PlacementMode | None = None
+    """How the model would lie with this worker as its primary. None: it was rejected."""
+    subordinates: tuple[str, ...] = ()
+    """The workers that would take part beside it."""
+    gpu_layers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +72,8 @@ class Explanation:
     """Most first."""
     workers: tuple[WorkerExplanation, ...]
     """Best and closest first; at most as many as were asked for."""
+    rejections: tuple[Rejection, ...] = ()
+    """Why no worker could do, whatever it has."""
 
     @property
     def gist(self) -> Gist:

@@ -11,11 +11,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from moorage_common.core.states import EngineKind, WorkerState
-from moorage_scheduler.core.cluster import Condition, Tenant, Worker
-from moorage_scheduler.core.codes import ACCELERATORS, ARCHITECTURES, ENGINES, STATES, SYSTEMS
+from moorage_common.core.states import WorkerState
+from moorage_scheduler.core.cluster import Condition, Pool, Tenant, Worker
+from moorage_scheduler.core.codes import ACCELERATORS, ARCHITECTURES, STATES, SYSTEMS
 from moorage_scheduler.core.snapshot import (
-    NOT_INSTALLED,
     Columns,
     Rows,
     Snapshot,
@@ -23,9 +22,13 @@ from moorage_scheduler.core.snapshot import (
     empty_columns,
     places,
 )
+from moorage_scheduler.core.versions import number
 
 _FOREIGN_STEP = 64 * 2**20
 """Foreign use that sinks by less than about this many bytes is not worth another try of what waits."""
+_DISK_STEP = 2**30
+"""Nor is disk room that grows by less than this."""
+_ENOUGH_DISK = 2**62
 
 
 class Fleet:
@@ -35,7 +38,7 @@ class Fleet:
     """
 
     def __init__(self) -> None:
-        self._columns: dict[str, NDArray[Any]] = empty_columns(16, 2, len(ENGINES))
+        self._columns: dict[str, NDArray[Any]] = empty_columns(16, 2)
         self._owned = set(column_names())
         self._workers: list[Worker | None] = [None] * 16
         self._slots: dict[str, int] = {}
@@ -44,7 +47,8 @@ class Fleet:
         self._tenants: dict[str, Tenant] = {}
         self._residents: dict[str, set[str]] = {}
         self._copies: dict[str, frozenset[str]] = {}
-        self._replicas: dict[str, dict[tuple[str, str], int]] = {}
+        self._replicas: dict[str, dict[Pool, int]] = {}
+        self._exclusives: dict[str, str] = {}
         self._owned_counts: set[str] = set()
         self._shared = False
 
@@ -57,7 +61,11 @@ class Fleet:
         if self._rows is None:
             self._rows = Rows(tuple(self._workers), dict(self._slots))
         return Snapshot(
-            columns=Columns(**self._columns), rows=self._rows, copies=self._copies, replicas=self._replicas
+            columns=Columns(**self._columns),
+            rows=self._rows,
+            copies=self._copies,
+            exclusives=self._exclusives,
+            replicas=self._replicas,
         )
 
     def put_worker(self, worker: Worker, condition: Condition) -> bool:
@@ -69,14 +77,14 @@ class Fleet:
         if changed:
             self._place_row(slot, worker)
         relieved = self._put_condition(slot, worker, condition)
-        return (changed or relieved) and condition.state is WorkerState.READY and not condition.cordoned
+        return (changed or relieved) and takes_instances(condition)
 
     def remove_worker(self, name: str) -> None:
         """Takes in that a worker is gone."""
         slot = self._slots.pop(name, None)
         if slot is None:
             return
-        blank = empty_columns(1, self._width, len(ENGINES))
+        blank = empty_columns(1, self._width)
         for column, values in blank.items():
             self._own(column)[slot] = values[0]
         self._workers[slot] = None
@@ -90,9 +98,10 @@ class Fleet:
             return False
         self._leave(name)
         self._tenants[name] = tenant
-        self._residents.setdefault(tenant.worker, set()).add(name)
-        self._count(tenant, 1)
-        return before is not None and (before.worker != tenant.worker or not _covers(tenant, before))
+        for member in tenant.members:
+            self._residents.setdefault(member, set()).add(name)
+        self._count(name, tenant, 1)
+        return before is not None and (before.members != tenant.members or not _covers(tenant, before))
 
     def remove_tenant(self, name: str) -> bool:
         """Takes in that an instance is neither nominated nor bound."""
@@ -125,10 +134,11 @@ class Fleet:
         if self._shared:
             self._copies = dict(self._copies)
             self._replicas = dict(self._replicas)
+            self._exclusives = dict(self._exclusives)
             self._owned_counts.clear()
             self._shared = False
 
-    def _own_counts(self, model: str) -> dict[tuple[str, str], int]:
+    def _own_counts(self, model: str) -> dict[Pool, int]:
         self._unshare()
         if model not in self._owned_counts:
             self._replicas[model] = dict(self._replicas.get(model, {}))
@@ -151,7 +161,7 @@ class Fleet:
         return slot
 
     def _grow(self, *, slots: int, width: int) -> None:
-        grown = empty_columns(slots, width, len(ENGINES))
+        grown = empty_columns(slots, width)
         for name, old in self._columns.items():
             grown[name][tuple(slice(extent) for extent in old.shape)] = old
         self._free = [*range(slots - 1, len(self._workers) - 1, -1), *self._free]
@@ -170,28 +180,34 @@ class Fleet:
         self._set("architecture", slot, ARCHITECTURES.of(worker.cpu_architecture))
         self._set("accelerators", slot, ACCELERATORS.bits(card.kind for card in worker.accelerators))
         self._set("unified", slot, worker.unified_memory)
-        for kind in EngineKind:
-            engine = worker.engines.get(kind)
-            drives = NOT_INSTALLED if engine is None else ACCELERATORS.bits(engine.drives)
-            self._set("drives", (slot, ENGINES.of(kind)), drives)
-        kinds = [ACCELERATORS.of(card.kind) for card in worker.accelerators]
-        row = kinds[:1] if worker.unified_memory else [0, *kinds]
-        self._own("kinds")[slot] = row + [0] * (self._width - len(row))
-        self._own("capacity")[slot] = 0
-        self._own("foreign")[slot] = 0
+        for column in ("kinds", "capability", "driver", "total", "capacity", "foreign"):
+            self._own(column)[slot] = 0
+        cards = worker.accelerators[:1] if worker.unified_memory else worker.accelerators
+        for position, card in enumerate(cards, start=0 if worker.unified_memory else 1):
+            at = (slot, position)
+            self._set("kinds", at, ACCELERATORS.of(card.kind))
+            self._set("capability", at, number(card.capability))
+            self._set("driver", at, number(card.driver))
         self._recount(slot, worker)
 
     def _put_condition(self, slot: int, worker: Worker, condition: Condition) -> bool:
         columns = self._columns
-        was_away = columns["state"][slot] != STATES.of(WorkerState.READY) or columns["cordoned"][slot]
+        was_away = columns["state"][slot] != STATES.of(WorkerState.READY) or any(
+            columns[column][slot] for column in ("cordoned", "draining", "maintenance")
+        )
+        disk_free = _ENOUGH_DISK if condition.disk_free is None else condition.disk_free
+        roomier = bool(disk_free // _DISK_STEP > columns["disk_free"][slot] // _DISK_STEP)
         self._set("state", slot, STATES.of(condition.state))
         self._set("cordoned", slot, condition.cordoned)
-        roomier = False
+        self._set("draining", slot, condition.draining)
+        self._set("maintenance", slot, condition.maintenance)
+        self._set("disk_free", slot, disk_free)
         for position, pool in enumerate(worker.pools):
             at = (slot, position)
             capacity, foreign = condition.capacity.get(pool, 0), condition.foreign.get(pool, 0)
             roomier |= bool(capacity > columns["capacity"][at])
             roomier |= bool(foreign // _FOREIGN_STEP < columns["foreign"][at] // _FOREIGN_STEP)
+            self._set("total", at, condition.total.get(pool, capacity))
             self._set("capacity", at, capacity)
             self._set("foreign", at, foreign)
         return roomier or bool(was_away)
@@ -199,19 +215,21 @@ class Fleet:
     def _recount(self, slot: int, worker: Worker) -> None:
         self._own("claimed")[slot] = 0
         self._own("tenants")[slot] = 0
+        self._own("exclusive")[slot] = 0
         for name in self._residents.get(worker.name, ()):
             self._add(slot, worker, self._tenants[name], 1)
 
     def _leave(self, name: str) -> Tenant | None:
         tenant = self._tenants.pop(name, None)
         if tenant is not None:
-            self._residents[tenant.worker].discard(name)
-            if not self._residents[tenant.worker]:
-                del self._residents[tenant.worker]
-            self._count(tenant, -1)
+            for member in tenant.members:
+                self._residents[member].discard(name)
+                if not self._residents[member]:
+                    del self._residents[member]
+            self._count(name, tenant, -1)
         return tenant
 
-    def _count(self, tenant: Tenant, sign: int) -> None:
+    def _count(self, name: str, tenant: Tenant, sign: int) -> None:
         counts = self._own_counts(tenant.model)
         for place in places(tenant):
             counts[place] = counts.get(place, 0) + sign
@@ -219,19 +237,41 @@ class Fleet:
                 del counts[place]
         if not counts:
             del self._replicas[tenant.model]
-        slot = self._slots.get(tenant.worker)
-        if slot is not None and (worker := self._workers[slot]) is not None:
-            self._add(slot, worker, tenant, sign)
+        for member in tenant.members:
+            if tenant.exclusive:
+                self._note_exclusive(member, name, sign)
+            slot = self._slots.get(member)
+            if slot is not None and (worker := self._workers[slot]) is not None:
+                self._add(slot, worker, tenant, sign)
+
+    def _note_exclusive(self, member: str, name: str, sign: int) -> None:
+        self._unshare()
+        if sign > 0:
+            self._exclusives[member] = name
+        elif self._exclusives.get(member) == name:
+            others = (o for o in self._residents.get(member, ()) if self._tenants[o].exclusive)
+            self._exclusives[member] = min(others, default="")
+            if not self._exclusives[member]:
+                del self._exclusives[member]
 
     def _add(self, slot: int, worker: Worker, tenant: Tenant, sign: int) -> None:
         claimed, tenants = self._own("claimed"), self._own("tenants")
         tenants[slot, 0] += sign
+        if tenant.exclusive:
+            self._own("exclusive")[slot] += sign
         for position, pool in enumerate(worker.pools):
-            if pool in tenant.claims:
-                claimed[slot, position] += sign * tenant.claims[pool]
+            held = tenant.claims.get((worker.name, pool), 0)
+            if held:
+                claimed[slot, position] += sign * held
                 tenants[slot, position] += sign * (position > 0)
 
 
+def takes_instances(condition: Condition) -> bool:
+    """Whether a worker in this condition is given new instances."""
+    away = condition.cordoned or condition.draining or condition.maintenance
+    return condition.state is WorkerState.READY and not away
+
+
 def _covers(tenant: Tenant, before: Tenant) -> bool:
-    held: Mapping[str, int] = tenant.claims
+    held: Mapping[Pool, int] = tenant.claims
     return all(held.get(pool, 0) >= size for pool, size in before.claims.items())

@@ -6,7 +6,7 @@ which they go to GPUs: the output layer first, then the last block, then the one
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from moorage_common.core.placement import MemoryPart
 from moorage_common.core.states import AcceleratorKind
@@ -69,6 +69,10 @@ class MemoryProfile:
     """What RAM holds besides when any unit is on the CPU."""
     context_length: int
     """Tokens that all this is for, shared by all slots."""
+    per_remote_gpu: Parts = field(default_factory=Parts)
+    """What a GPU of another worker than the leader's needs on top."""
+    host_remote: Parts = field(default_factory=Parts)
+    """What the RAM of each worker but the leader holds."""
 
     def in_ram(self, gpu_units: int) -> Parts:
         """What RAM holds when so many units are on GPUs."""

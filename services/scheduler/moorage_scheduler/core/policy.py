@@ -17,11 +17,13 @@ class ScoringPolicy:
     spread: float = 9.0
     artifact_locality: float = 2.0
     stickiness: float = 0.5
+    lead: float = 5.0
+    """For what the leader of several workers brings."""
     strategy: PlacementStrategy = PlacementStrategy.SPREAD
     """For models that name none."""
 
     def __post_init__(self) -> None:
-        others = (self.binpack, self.spread, self.artifact_locality, self.stickiness)
+        others = (self.binpack, self.spread, self.artifact_locality, self.stickiness, self.lead)
         if min(others) < 0:
             raise ValueError("a scorer's weight is not negative")
         if self.fit * FIT_GAP <= max(self.binpack, self.spread) + self.artifact_locality + self.stickiness:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +9,11 @@ from numpy.typing import NDArray
 from moorage_common.core.placement import PlacementStrategy
 from moorage_scheduler.core.candidates import Candidates
 from moorage_scheduler.core.explanation import ScorePart
+from moorage_scheduler.core.packing import Spot, Team
 from moorage_scheduler.core.policy import ScoringPolicy
 from moorage_scheduler.core.snapshot import Floats
 from moorage_scheduler.scorers import SCORERS, Scorer
+from moorage_scheduler.scorers.fit import fit_value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,19 +42,31 @@ def rank(candidates: Candidates, strategy: PlacementStrategy, policy: ScoringPol
     scorers = SCORERS[strategy]
     values = np.stack([_normalised(scorer, scorer.raw(candidates)) for scorer in scorers], axis=1)
     score = values @ np.array([policy.weight_of(scorer.name) for scorer in scorers])
-    ties = tie_order(candidates.snapshot.columns.identity[candidates.offer.slots], candidates.request.seed)
     # Sums of the same parts can differ in their last bits; those must not decide.
-    order = np.lexsort((ties, -np.round(score, 9)))
+    order = np.lexsort((candidates.view.ties(), -np.round(score, 9)))
     return Ranking(order=order, score=score, values=values, scorers=scorers, policy=policy)
 
 
-def tie_order(identities: NDArray[np.uint64], seed: str) -> NDArray[np.uint64]:
-    """Numbers that order equal workers: as good as random, and the same again for the same seed."""
-    key = np.uint64(int.from_bytes(blake2b(seed.encode(), digest_size=8).digest()))
-    mixed = identities ^ key
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(mixed ^ (mixed >> np.uint64(31)))
+def team_parts(
+    teams: Sequence[Team], total_layers: int, policy: ScoringPolicy
+) -> list[tuple[ScorePart, ...]]:
+    """Returns what the scores of teams are made of: how the model lies, and what its leader brings.
+
+    Which team is better is decided by rule (see `layers.together`); these are its figures.
+    """
+    most = max((team.usable for team in teams), default=0)
+    return [
+        (
+            ScorePart(scorer="fit", value=_team_fit(team.spot, total_layers), weight=policy.fit),
+            ScorePart(scorer="lead", value=team.usable / max(1, most), weight=policy.lead),
+        )
+        for team in teams
+    ]
+
+
+def _team_fit(spot: Spot, total_layers: int) -> float:
+    share = spot.gpu_layers / max(1, total_layers)
+    return float(fit_value(spot.mode, pieces=1 + len(spot.subordinates), share=share))
 
 
 def _normalised(scorer: Scorer, raw: Floats) -> Floats:

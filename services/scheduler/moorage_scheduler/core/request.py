@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from moorage_common.core.placement import (
     FlashAttention,
     KvCacheType,
     MemoryPart,
+    ModelCategory,
+    PlacementMode,
     PlacementStrategy,
     VllmDtype,
 )
-from moorage_common.core.states import EngineKind
+from moorage_common.core.states import AcceleratorKind, EngineKind
 from moorage_common.modelfiles.gguf_facts import GgufFacts
+from moorage_common.modelfiles.safetensors_facts import SafetensorsFacts
+from moorage_scheduler.core.cluster import Pool, Tenant
 from moorage_scheduler.core.explanation import Explanation
 
 
@@ -65,13 +70,43 @@ class VllmOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GpuWish:
+    """One GPU that was chosen by hand: by its UUID, or by its place."""
+
+    worker: str
+    uuid: str = ""
+    kind: AcceleratorKind | None = None
+    index: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.worker}: " + (self.uuid or f"{(self.kind or 'GPU').lower()} {self.index}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which workers are considered at all. Everything given must hold."""
+    """What is considered at all. Everything given must hold."""
 
     workers: frozenset[str] = frozenset()
     """Only these. Empty: any."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Only workers that carry all of these."""
+    gpus: frozenset[GpuWish] = frozenset()
+    """Only these GPUs. Empty: any."""
+    gpus_per_replica: int = 0
+    """How many of these GPUs each instance uses. 0: all of them."""
+    primary_worker: str = ""
+    """The one that leads, where several serve together. Empty: chosen."""
+    may_distribute: bool = True
+    """Whether several workers may serve one instance together."""
+
+    @property
+    def exact_gpus(self) -> int:
+        """How many GPUs an instance must use. 0: as few as will do."""
+        return self.gpus_per_replica or len(self.gpus)
+
+
+Facts: TypeAlias = GgufFacts | SafetensorsFacts
+"""What is known of a model's files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +117,19 @@ class Request:
     """The model, by which replicas are counted."""
     seed: str
     """Breaks ties; the instance's uid, so that its placement replays."""
-    facts: GgufFacts
+    facts: Facts
     artifact: str
+    artifact_bytes: int = 0
+    """Room that the artifact takes on a disk that does not have it."""
+    local_path: str = ""
+    """A path on workers that the model is loaded from. Empty: its artifact is fetched."""
     engine: EngineKind = EngineKind.LLAMA_CPP
+    engine_version: str = ""
+    """A version, or conditions on it. Empty: any."""
     options: LlamaCppOptions = field(default_factory=LlamaCppOptions)
+    vllm: VllmOptions = field(default_factory=VllmOptions)
+    category: ModelCategory | None = None
+    """What the model is for. None: as its facts say."""
     selection: Selection = field(default_factory=Selection)
     strategy: PlacementStrategy | None = None
     """None: the scheduler's default."""
@@ -97,8 +141,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """Memory that the instance holds in one pool of its worker."""
+    """Memory that the instance holds in one pool of a worker."""
 
+    worker: str
     pool: str
     parts: Mapping[MemoryPart, int]
     """Bytes by what they pay for."""
@@ -112,17 +157,46 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParallelShape:
+    """How vLLM cuts a model over GPUs."""
+
+    tensor: int = 1
+    """Over how many GPUs each layer is cut."""
+    pipeline: int = 1
+    """Over how many groups of GPUs the layers are dealt out."""
+    data: int = 1
+    """How many full copies there are."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that it takes."""
+        return self.tensor * self.pipeline * self.data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """Where an instance goes and what it holds there."""
 
     worker: str
+    """The one that leads."""
+    subordinates: tuple[str, ...] = ()
+    """The others, in the order of their ranks."""
     claims: tuple[Claim, ...]
     """RAM first, then GPUs in the order of the layers: the last holds the output layer."""
+    engine: EngineKind
+    mode: PlacementMode
     gpu_layers: int
     total_layers: int
     context_length: int
     """Tokens that the claims are for, shared by all slots."""
     score: float
+    parallel: ParallelShape | None = None
+    """None: another engine than vLLM."""
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether it is a distributed vLLM instance, of which a worker can serve only one at a time."""
+        return self.engine is EngineKind.VLLM and bool(self.subordinates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,3 +206,18 @@ class Outcome:
     placement: Placement | None
     """None: it goes nowhere; the explanation tells why."""
     explanation: Explanation
+
+
+def tenant_of(model: str, placement: Placement) -> Tenant:
+    """Returns what an instance of a model is to the fleet once it is bound."""
+    claims: dict[Pool, int] = {}
+    for claim in placement.claims:
+        pool = (claim.worker, claim.pool)
+        claims[pool] = claims.get(pool, 0) + claim.size_bytes
+    return Tenant(
+        model=model,
+        worker=placement.worker,
+        claims=claims,
+        subordinates=placement.subordinates,
+        exclusive=placement.is_exclusive,
+    )

@@ -7,21 +7,21 @@ the worker's row. A worker with unified memory has only pool 0.
 Snapshots share every column that did not change between them. Make them with `fleet.Fleet`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moorage_scheduler.core.cluster import RAM, Tenant, Worker
+from moorage_common.core.states import EngineKind
+from moorage_scheduler.core.cluster import RAM, Engine, Pool, Tenant, Worker
+from moorage_scheduler.core.codes import ACCELERATORS
+from moorage_scheduler.core.versions import VersionWish
 
 Mask = NDArray[np.bool_]
 Int64s = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-NOT_INSTALLED = -1
-"""In the column `drives`: the worker does not have the engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,15 +33,25 @@ class Columns:
     """A hash of the worker's name, to break ties with."""
     state: NDArray[np.uint8]
     cordoned: Mask
+    draining: Mask
+    maintenance: Mask
+    exclusive: NDArray[np.int32]
+    """Distributed vLLM instances that it takes part in."""
+    disk_free: Int64s
+    """Bytes free for artifacts."""
     system: NDArray[np.uint8]
     architecture: NDArray[np.uint8]
     accelerators: NDArray[np.int64]
     """Bits of the kinds that the worker has."""
     unified: Mask
-    drives: NDArray[np.int64]
-    """[slot, engine]: bits of the kinds that the worker's build of the engine computes on, or NOT_INSTALLED."""
     kinds: NDArray[np.uint8]
     """[slot, pool]: kind of the accelerator whose memory this is. For unified memory also in pool 0."""
+    capability: Int64s
+    """[slot, pool]: compute capability, by `versions.number`."""
+    driver: Int64s
+    """[slot, pool]: version of the driver, by `versions.number`."""
+    total: Int64s
+    """[slot, pool]: all of its bytes."""
     capacity: Int64s
     """[slot, pool]: bytes that instances may hold."""
     claimed: Int64s
@@ -55,13 +65,14 @@ class Columns:
 class Rows:
     """The workers, by slot and by name."""
 
-    __slots__ = ("_label_masks", "slots", "workers")
+    __slots__ = ("_builds", "_masks", "slots", "workers")
 
     def __init__(self, workers: tuple[Worker | None, ...], slots: Mapping[str, int]) -> None:
         self.workers = workers
         self.slots = slots
-        # Rows never change, so a label's mask is found once for all snapshots that share them.
-        self._label_masks: dict[tuple[str, str], Mask] = {}
+        # Rows never change, so what is read out of them is found once for all snapshots that share them.
+        self._masks: dict[tuple[str, str, str], Mask] = {}
+        self._builds: dict[tuple[EngineKind, str], Builds] = {}
 
     def at(self, slot: int) -> Worker:
         """The worker in a slot, which must be present."""
@@ -72,13 +83,48 @@ class Rows:
 
     def with_label(self, key: str, value: str) -> Mask:
         """Which workers carry a label."""
-        mask = self._label_masks.get((key, value))
-        if mask is None:
-            mask = np.array(
-                [w is not None and w.labels.get(key) == value for w in self.workers], dtype=np.bool_
+        return self._mask(("label", key, value), lambda worker: worker.labels.get(key) == value)
+
+    def with_path(self, path: str) -> Mask:
+        """Which workers have something at a local path."""
+        return self._mask(("path", path, ""), lambda worker: path in worker.local_paths)
+
+    def builds(self, engine: EngineKind, version: str) -> "Builds":
+        """What the workers' builds of an engine can do, of those versions that are asked for."""
+        found = self._builds.get((engine, version))
+        if found is None:
+            wanted = VersionWish(version)
+            found = Builds(
+                [
+                    [build for build in worker.engines.get(engine, ()) if wanted.allows(build.version)]
+                    if worker
+                    else []
+                    for worker in self.workers
+                ]
             )
-            self._label_masks[key, value] = mask
+            self._builds[engine, version] = found
+        return found
+
+    def _mask(self, key: tuple[str, str, str], test: Callable[[Worker], bool]) -> Mask:
+        mask = self._masks.get(key)
+        if mask is None:
+            mask = np.array([worker is not None and test(worker) for worker in self.workers], dtype=np.bool_)
+            self._masks[key] = mask
         return mask
+
+
+class Builds:
+    """What the builds of one engine can do, worker by worker."""
+
+    def __init__(self, builds: Sequence[Sequence[Engine]]) -> None:
+        self.installed: Mask = np.array([bool(each) for each in builds], dtype=np.bool_)
+        self.drives: Int64s = np.array(
+            [ACCELERATORS.bits(kind for build in each for kind in build.drives) for each in builds], np.int64
+        )
+        """[slot]: bits of the kinds that they compute on."""
+        self.distributes: Mask = np.array(
+            [any(build.distributes for build in each) for each in builds], dtype=np.bool_
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,8 +135,10 @@ class Snapshot:
     rows: Rows
     copies: Mapping[str, frozenset[str]]
     """Per artifact, the workers on which it is ready."""
-    replicas: Mapping[str, Mapping[tuple[str, str], int]]
-    """Per model, how many of its instances are at (worker, pool). At (worker, RAM): all of them there."""
+    exclusives: Mapping[str, str]
+    """Per worker that takes part in a distributed vLLM instance, the instance's name."""
+    replicas: Mapping[str, Mapping[Pool, int]]
+    """Per model, how many of its instances are at a pool. At a worker's RAM: all of them there."""
 
     @property
     def available(self) -> Int64s:
@@ -98,29 +146,36 @@ class Snapshot:
         columns = self.columns
         return np.asarray(np.maximum(columns.capacity - columns.claimed - columns.foreign, 0))
 
-    def with_tenant(self, tenant: Tenant) -> "Snapshot":
+    def with_tenant(self, name: str, tenant: Tenant) -> "Snapshot":
         """The same fleet with one instance more, as if it had been bound. This snapshot stays as it is."""
-        slot = self.rows.slots[tenant.worker]
-        pools = self.rows.at(slot).pools
         claimed, tenants = self.columns.claimed.copy(), self.columns.tenants.copy()
-        tenants[slot, 0] += 1
-        for position, pool in enumerate(pools):
-            if pool in tenant.claims:
-                claimed[slot, position] += tenant.claims[pool]
-                tenants[slot, position] += position > 0
+        exclusive, exclusives = self.columns.exclusive, self.exclusives
+        if tenant.exclusive:
+            exclusive = exclusive.copy()
+            exclusives = {**exclusives, **dict.fromkeys(tenant.members, name)}
+        for member in tenant.members:
+            slot = self.rows.slots[member]
+            if tenant.exclusive:
+                exclusive[slot] += 1
+            tenants[slot, 0] += 1
+            for position, pool in enumerate(self.rows.at(slot).pools):
+                held = tenant.claims.get((member, pool), 0)
+                claimed[slot, position] += held
+                tenants[slot, position] += position > 0 and held > 0
         return replace(
             self,
-            columns=replace(self.columns, claimed=claimed, tenants=tenants),
+            columns=replace(self.columns, claimed=claimed, tenants=tenants, exclusive=exclusive),
             replicas={**self.replicas, tenant.model: _one_more(self.replicas.get(tenant.model, {}), tenant)},
+            exclusives=exclusives,
         )
 
 
-def places(tenant: Tenant) -> set[tuple[str, str]]:
+def places(tenant: Tenant) -> set[Pool]:
     """Where an instance counts in `Snapshot.replicas`."""
-    return {(tenant.worker, RAM), *((tenant.worker, pool) for pool in tenant.claims)}
+    return {*((member, RAM) for member in tenant.members), *tenant.claims}
 
 
-def empty_columns(slots: int, pools: int, engines: int) -> dict[str, NDArray[Any]]:
+def empty_columns(slots: int, pools: int) -> dict[str, NDArray[Any]]:
     """Columns for so many slots, with nothing in them."""
     two: tuple[int, int] = (slots, pools)
     return {
@@ -128,12 +183,18 @@ def empty_columns(slots: int, pools: int, engines: int) -> dict[str, NDArray[Any
         "identity": np.zeros(slots, np.uint64),
         "state": np.zeros(slots, np.uint8),
         "cordoned": np.zeros(slots, np.bool_),
+        "draining": np.zeros(slots, np.bool_),
+        "maintenance": np.zeros(slots, np.bool_),
+        "exclusive": np.zeros(slots, np.int32),
+        "disk_free": np.zeros(slots, np.int64),
         "system": np.zeros(slots, np.uint8),
         "architecture": np.zeros(slots, np.uint8),
         "accelerators": np.zeros(slots, np.int64),
         "unified": np.zeros(slots, np.bool_),
-        "drives": np.full((slots, engines), NOT_INSTALLED, np.int64),
         "kinds": np.zeros(two, np.uint8),
+        "capability": np.zeros(two, np.int64),
+        "driver": np.zeros(two, np.int64),
+        "total": np.zeros(two, np.int64),
         "capacity": np.zeros(two, np.int64),
         "claimed": np.zeros(two, np.int64),
         "foreign": np.zeros(two, np.int64),
@@ -146,7 +207,7 @@ def column_names() -> tuple[str, ...]:
     return tuple(field.name for field in fields(Columns))
 
 
-def _one_more(counts: Mapping[tuple[str, str], int], tenant: Tenant) -> dict[tuple[str, str], int]:
+def _one_more(counts: Mapping[Pool, int], tenant: Tenant) -> dict[Pool, int]:
     more = dict(counts)
     for place in places(tenant):
         more[place] = more.get(place, 0) + 1

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from moorage_common.core.placement import PlacementReason, Verdict
-from moorage_scheduler.core.explanation import ReasonCount, WorkerExplanation
+from moorage_scheduler.core.cluster import RAM
+from moorage_scheduler.core.explanation import ReasonCount, Rejection, WorkerExplanation
 from moorage_scheduler.core.request import Placement
 from moorage_scheduler.core.text import amount, count
 
@@ -37,23 +38,37 @@ PHRASES = {
 
 
 def placed(placement: Placement, feasible: int) -> str:
-    """The sentence for a placement, chosen among so many feasible workers."""
-    cards = sum(1 for claim in placement.claims[1:])
+    """The sentence for a placement, one of so many that would do."""
+    cards = len({(claim.worker, claim.pool) for claim in placement.claims if claim.pool != RAM})
     held = amount(sum(claim.size_bytes for claim in placement.claims))
-    return (
-        f"{placement.worker}: {_layers(placement, cards)}, {held}; {count(feasible, 'worker')} could take it"
+    others = len(placement.subordinates)
+    where = f"{placement.worker} with {count(others, 'other worker')}" if others else placement.worker
+    could = (
+        f"{count(feasible, 'worker')} could lead" if others else f"{count(feasible, 'worker')} could take it"
     )
+    return f"{where}: {_layers(placement, cards)}, {held}; {could}"
 
 
-def not_placed(verdict: Verdict, counts: Sequence[ReasonCount], closest: WorkerExplanation | None) -> str:
+def not_placed(
+    verdict: Verdict,
+    counts: Sequence[ReasonCount],
+    workers: Sequence[WorkerExplanation],
+) -> str:
     """The sentence for what goes nowhere."""
     if not counts:
         return "there are no workers"
     head = "fits no worker, even an empty one" if verdict is Verdict.NEVER_FITS else "fits no worker now"
     why = ", ".join(f"{count(item.worker_count, 'worker')} {PHRASES[item.reason]}" for item in counts)
+    closest = next((worker for worker in workers if worker.rejections), None)
     remedy = closest.rejections[0].remedy if closest else ""
     hint = f". {closest.worker}: {remedy}" if closest and remedy else ""
     return f"{head}: {why}{hint}"
+
+
+def impossible(rejections: Sequence[Rejection]) -> str:
+    """The sentence for what could go nowhere, whatever workers have."""
+    why = "; ".join(f"needs {item.needed}, and it is {item.available}" for item in rejections)
+    return f"can go nowhere: {why}. {rejections[0].remedy}"
 
 
 def _layers(placement: Placement, cards: int) -> str:

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from moorage_scheduler.core.codes import ENGINES
-from moorage_scheduler.core.snapshot import NOT_INSTALLED
 from moorage_scheduler.filters.base import Mask, PlacementReason, Rejection, Request, Snapshot
 
 
@@ -15,7 +13,7 @@ class EngineFilter:
 
     def passes(self, snapshot: Snapshot, request: Request) -> Mask:
         """Returns which slots have the engine."""
-        return np.asarray(snapshot.columns.drives[:, ENGINES.of(request.engine)] != NOT_INSTALLED)
+        return np.asarray(snapshot.rows.builds(request.engine, "").installed)
 
     def reject(self, snapshot: Snapshot, request: Request, slot: int) -> Rejection:
         """Returns the engine, and those that the worker has."""

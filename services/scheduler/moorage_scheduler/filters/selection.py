@@ -1,9 +1,6 @@
 """Workers that the user left out, by name or by label."""
 
-from moorage_common.core.placement import PlacementReason
-from moorage_scheduler.core.explanation import Rejection, WorkerExplanation
-from moorage_scheduler.core.request import Request
-from moorage_scheduler.core.snapshot import Mask, Snapshot
+from moorage_scheduler.filters.base import Mask, PlacementReason, Rejection, Request, Snapshot
 
 
 class SelectionFilter:
@@ -37,25 +34,3 @@ class SelectionFilter:
             available = ", ".join(f"{k}={worker.labels[k]}" for k in sorted(missing) if k in worker.labels)
             remedy = f"label {worker.name} with {needed}"
         return Rejection(reason=self.reason, needed=needed, available=available or "none", remedy=remedy)
-
-
-def unknown_workers(snapshot: Snapshot, request: Request) -> tuple[WorkerExplanation, ...]:
-    """Returns why each worker that was named and does not exist is refused, by name.
-
-    A wish for workers is never shrunk to those that exist: the user may mean another than was typed.
-    """
-    unknown = sorted(request.selection.workers - snapshot.rows.slots.keys())
-    return tuple(
-        WorkerExplanation(
-            worker=name,
-            rejections=(
-                Rejection(
-                    reason=PlacementReason.WORKER_UNKNOWN,
-                    needed=name,
-                    available="none",
-                    remedy=f"register {name}, or leave it out of the placement",
-                ),
-            ),
-        )
-        for name in unknown
-    )

@@ -14,8 +14,4 @@ class ArtifactLocalityScorer:
 
     def raw(self, candidates: Candidates) -> Floats:
         """Returns 1 where the artifact is ready, else 0."""
-        snapshot = candidates.snapshot
-        ready = np.zeros(len(snapshot.columns.present), np.float64)
-        holders = snapshot.copies.get(candidates.request.artifact, frozenset())
-        ready[[snapshot.rows.slots[worker] for worker in holders if worker in snapshot.rows.slots]] = 1.0
-        return ready[candidates.offer.slots]
+        return np.asarray(candidates.view.has_artifact(), np.float64)

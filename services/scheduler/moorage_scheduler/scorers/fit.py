@@ -1,28 +1,47 @@
-"""Prefers workers whose GPUs hold more of the model."""
+"""Prefers places where GPUs hold more of the model."""
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from moorage_scheduler.core.candidates import Candidates
-from moorage_scheduler.core.search import Mode
+from moorage_scheduler.core.packing import Mode
 from moorage_scheduler.core.snapshot import Floats
 
 
 class FitScorer:
-    """One GPU, then several, then a part on GPUs, then the CPU: with room between them (`policy.FIT_GAP`).
+    """One GPU, then several, then several workers, then a part, then the CPU: with room between (`policy.FIT_GAP`).
 
-    Among several GPUs fewer are better, among parts more layers.
+    Among several GPUs or workers fewer are better, among parts more layers.
     """
 
     name = "fit"
     bounds = (0.0, 1.0)
 
     def raw(self, candidates: Candidates) -> Floats:
-        """Returns 1 for one GPU, 0.75 to 0.85 for several, 0.25 to 0.5 for a part, 0 for the CPU."""
+        """Returns `fit_value` of each candidate."""
         fits = candidates.fits
-        several = 0.75 + 0.2 / np.maximum(fits.gpus, 2)
-        partly = 0.25 + 0.25 * fits.gpu_units / candidates.demand.total_units
-        return np.select(
-            [fits.mode == Mode.ONE_GPU, fits.mode == Mode.SEVERAL_GPUS, fits.mode == Mode.PARTLY],
-            [1.0, several, partly],
-            0.0,
-        )
+        share = fits.gpu_layers / max(1, candidates.packing.total_layers)
+        return fit_value(fits.mode, pieces=fits.gpus, share=share)
+
+
+def fit_value(mode: ArrayLike, *, pieces: ArrayLike, share: ArrayLike) -> Floats:
+    """Returns how well a model lies, from 0 to 1.
+
+    Args:
+        mode: The mode of each place.
+        pieces: GPUs of one worker, or workers, that hold it.
+        share: Which part of the layers is on GPUs.
+    """
+    modes: NDArray[np.uint8] = np.asarray(mode)
+    fewer = 2.0 / np.maximum(np.asarray(pieces), 2)
+    part = 0.15 + 0.2 * np.asarray(share, np.float64)
+    return np.select(
+        [
+            modes == Mode.ONE_GPU,
+            modes == Mode.SEVERAL_GPUS,
+            modes == Mode.DISTRIBUTED,
+            (modes == Mode.PARTLY) | (modes == Mode.DISTRIBUTED_PARTLY),
+        ],
+        [1.0, 0.75 + 0.1 * fewer, 0.5 + 0.1 * fewer, part],
+        0.0,
+    )

@@ -17,9 +17,10 @@ class SpreadScorer:
 
     def raw(self, candidates: Candidates) -> Floats:
         """Returns 1 for an empty worker, less with each instance, the model's own counting most."""
-        snapshot, slots = candidates.snapshot, candidates.offer.slots
+        view = candidates.view
+        snapshot, slots = view.snapshot, view.offer.slots
         same = np.zeros(len(snapshot.columns.present), np.float64)
-        for (worker, pool), count in snapshot.replicas.get(candidates.request.model, {}).items():
+        for (worker, pool), count in snapshot.replicas.get(view.request.model, {}).items():
             if pool == RAM and worker in snapshot.rows.slots:
                 same[snapshot.rows.slots[worker]] = count
         tenants = snapshot.columns.tenants[slots, 0]

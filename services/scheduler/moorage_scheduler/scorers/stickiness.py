@@ -14,5 +14,5 @@ class StickinessScorer:
 
     def raw(self, candidates: Candidates) -> Floats:
         """Returns 1 for that worker, else 0."""
-        slot = candidates.snapshot.rows.slots.get(candidates.request.last_worker, -1)
-        return np.asarray(candidates.offer.slots == slot, np.float64)
+        slot = candidates.view.snapshot.rows.slots.get(candidates.view.request.last_worker, -1)
+        return np.asarray(candidates.view.offer.slots == slot, np.float64)

@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 
 from moorage_common.core.placement import PlacementReason
 from moorage_scheduler.core.explanation import Rejection
+from moorage_scheduler.core.layers.alone import Alone, search, unified_need
+from moorage_scheduler.core.layers.demand import Demand
 from moorage_scheduler.core.memory import MemoryProfile
-from moorage_scheduler.core.request import LlamaCppOptions
-from moorage_scheduler.core.search import Demand, Fits, Mode, Offer, search
+from moorage_scheduler.core.offer import Offer
+from moorage_scheduler.core.packing import Mode
+from moorage_scheduler.core.request import LlamaCppOptions, Selection
 from moorage_scheduler.core.snapshot import Int64s, Mask
 from moorage_scheduler.core.text import amount
 
@@ -42,7 +45,7 @@ class Shortages:
         )
 
 
-def shortages(demand: Demand, given: Offer, fits: Fits) -> Shortages:
+def shortages(demand: Demand, given: Offer, found: Alone) -> Shortages:
     """Returns what the rows of an offer need and have. Rows that fit are of no interest here."""
     kinds = given.kinds[:, 1:]
     room = np.where(kinds != 0, given.available[:, 1:] - demand.per_gpu[kinds], -(2**62))
@@ -52,58 +55,79 @@ def shortages(demand: Demand, given: Offer, fits: Fits) -> Shortages:
         kind, largest = kinds[rows, best], given.available[:, 1:][rows, best]
     else:
         kind, largest = np.zeros(len(room), np.uint8), np.zeros(len(room), np.int64)
-    unified = given.unified & (given.kinds[:, 0] != 0)
-    ram_needed = demand.in_ram[fits.gpu_units]
-    together = ram_needed + demand.on_gpus[fits.gpu_units] + demand.per_gpu[given.kinds[:, 0]]
+    unified = given.shares_memory
+    together = unified_need(demand, given, found.units)
     with_gpu = given.has_gpu & ~unified
     return Shortages(
-        on_gpu=fits.gpu_short | (with_gpu & (fits.gpu_units < demand.goal)),
+        on_gpu=found.gpu_short | (with_gpu & (found.units < demand.goal)),
         gpu_needed=demand.on_gpus[demand.goal] + demand.per_gpu[kind],
         gpu_available=largest,
-        ram_needed=np.where(unified & (fits.gpu_units > 0), together, ram_needed),
+        ram_needed=np.where(unified & (found.units > 0), together, demand.in_ram[found.units]),
         ram_available=given.available[:, 0],
     )
 
 
 def memory_rejections(
-    estimate: Estimator, options: LlamaCppOptions, given: Offer
+    estimate: Estimator, options: LlamaCppOptions, selection: Selection, given: Offer
 ) -> list[tuple[Rejection, ...]]:
     """Returns why each row of an offer, on which the model does not fit, is too small."""
-    demand = Demand(estimate(options), options)
-    fits = search(demand, given)
-    short = shortages(demand, given, fits)
-    hints = _hints(estimate, options, demand.profile.context_length, given)
-    return [_rejections(short, fits, row, hints[row]) for row in range(len(given.slots))]
+    demand = Demand(estimate(options), options, selection)
+    found = search(demand, given)
+    short = shortages(demand, given, found)
+    hints = _hints(estimate, options, selection, demand.profile.context_length, given)
+    gpus = (given.kinds != 0).sum(axis=1)
+    return [
+        _too_few(demand.exact_gpus, int(gpus[row]))
+        if found.few_gpus[row]
+        else _rejections(short, found, row, hints[row])
+        for row in range(len(given.slots))
+    ]
 
 
-def _rejections(short: Shortages, fits: Fits, row: int, hint: str) -> tuple[Rejection, ...]:
-    found = []
+def _too_few(needed: int, available: int) -> tuple[Rejection, ...]:
+    return (
+        Rejection(
+            reason=PlacementReason.INSUFFICIENT_GPUS,
+            needed=str(needed),
+            available=str(available),
+            unit="GPUs",
+            remedy=f"choose {needed} GPUs of one worker, or ask for fewer",
+        ),
+    )
+
+
+def _rejections(short: Shortages, found: Alone, row: int, hint: str) -> tuple[Rejection, ...]:
+    rejections = []
     if short.on_gpu[row]:
         needed, available = int(short.gpu_needed[row]), int(short.gpu_available[row])
         remedy = f"needs {amount(needed - available)} more on one GPU{hint}"
-        found.append(_rejection(PlacementReason.INSUFFICIENT_GPU_MEMORY, needed, available, remedy))
-    if fits.ram_short[row]:
+        rejections.append(_rejection(PlacementReason.INSUFFICIENT_GPU_MEMORY, needed, available, remedy))
+    if found.ram_short[row]:
         needed, available = int(short.ram_needed[row]), int(short.ram_available[row])
         remedy = f"needs {amount(needed - available)} more RAM{hint}"
-        found.append(_rejection(PlacementReason.INSUFFICIENT_RAM, needed, available, remedy))
-    return tuple(found)
+        rejections.append(_rejection(PlacementReason.INSUFFICIENT_RAM, needed, available, remedy))
+    return tuple(rejections)
 
 
 def _rejection(reason: PlacementReason, needed: int, available: int, remedy: str) -> Rejection:
     return Rejection(reason=reason, needed=str(needed), available=str(available), unit="bytes", remedy=remedy)
 
 
-def _hints(estimate: Estimator, options: LlamaCppOptions, context: int, given: Offer) -> list[str]:
+def _hints(
+    estimate: Estimator, options: LlamaCppOptions, selection: Selection, context: int, given: Offer
+) -> list[str]:
     """Changes of the model's options that would make it fit, tried out, as the end of a sentence per row."""
     hints = [""] * len(given.slots)
-    for row, units in _fitting(estimate, replace(options, gpu_layers=None, forbid_cpu_offload=False), given):
+    relaxed = replace(options, gpu_layers=None, forbid_cpu_offload=False)
+    for row, units in _fitting(estimate, relaxed, selection, given):
         if options.gpu_layers is not None:
             hints[row] += f"; gpu_layers {units} would fit"
         elif options.forbid_cpu_offload:
             hints[row] += "; with layers on the CPU it would fit"
     waiting = np.arange(len(given.slots))
     for length in _shorter(context):
-        fitting = _fitting(estimate, replace(options, context_length=length), given.rows(waiting))
+        shorter = replace(options, context_length=length)
+        fitting = _fitting(estimate, shorter, selection, given.rows(waiting))
         for position, _ in fitting:
             hints[waiting[position]] += f"; context_length {length} would fit"
         waiting = np.delete(waiting, [position for position, _ in fitting])
@@ -112,11 +136,13 @@ def _hints(estimate: Estimator, options: LlamaCppOptions, context: int, given: O
     return hints
 
 
-def _fitting(estimate: Estimator, options: LlamaCppOptions, given: Offer) -> list[tuple[int, int]]:
+def _fitting(
+    estimate: Estimator, options: LlamaCppOptions, selection: Selection, given: Offer
+) -> list[tuple[int, int]]:
     """Rows that fit with these options, each with its units on GPUs."""
-    fits = search(Demand(estimate(options), options), given)
-    rows: NDArray[np.intp] = np.flatnonzero(fits.mode != Mode.NOWHERE)
-    return [(int(row), int(fits.gpu_units[row])) for row in rows]
+    found = search(Demand(estimate(options), options, selection), given)
+    rows: NDArray[np.intp] = np.flatnonzero(found.mode != Mode.NOWHERE)
+    return [(int(row), int(found.units[row])) for row in rows]
 
 
 def _shorter(context: int) -> Sequence[int]:

@@ -1,0 +1,110 @@
+"""How a llama.cpp model lies on workers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from moorage_scheduler.core.codes import ACCELERATORS
+from moorage_scheduler.core.explanation import Rejection
+from moorage_scheduler.core.layers.alone import Alone, fits_of, search
+from moorage_scheduler.core.layers.demand import Demand
+from moorage_scheduler.core.layers.shares import Share, Sharer, claims_of, unified_claims
+from moorage_scheduler.core.layers.shortage import Estimator, memory_rejections, shortages
+from moorage_scheduler.core.layers.together import Gathering
+from moorage_scheduler.core.offer import View
+from moorage_scheduler.core.packing import Fits, Mode, Spot, Team
+from moorage_scheduler.core.request import LlamaCppOptions, Selection
+from moorage_scheduler.core.snapshot import Floats, Int64s
+
+
+class LayerPacking:
+    """Whole layers on GPUs and in RAM."""
+
+    def __init__(self, estimate: Estimator, options: LlamaCppOptions, selection: Selection) -> None:
+        self._estimate = estimate
+        self._options = options
+        self._selection = selection
+        self._demand = Demand(estimate(options), options, selection)
+
+    @property
+    def total_layers(self) -> int:
+        """Layers of the model, the output layer counting as one."""
+        return self._demand.total_units
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that claims are for, shared by all slots."""
+        return self._demand.profile.context_length
+
+    def alone(self, view: View) -> Fits:
+        """Returns how the layers lie on each worker alone."""
+        found = search(self._demand, view.offer)
+        fits = fits_of(self._demand, view.offer, found)
+        if not self._demand.exact_gpus:
+            return fits
+        return self._dealt(view, found, fits)
+
+    def settle(self, view: View, fits: Fits, row: int) -> Spot:
+        """Returns which GPUs of a worker, on which the model fits, take which layers."""
+        units = int(fits.gpu_layers[row])
+        worker = view.worker(row)
+        one_memory = ACCELERATORS.member(int(view.offer.kinds[row, 0]))
+        if one_memory is not None:
+            claims = unified_claims(self._demand, worker, units, one_memory)
+        else:
+            claims = claims_of(self._demand, worker, self._shares(view, row, units))
+        return Spot(claims=claims, mode=Mode(int(fits.mode[row])), gpu_layers=units)
+
+    def together(self, view: View, limit: int) -> Sequence[Team]:
+        """Returns the workers that would serve it together, best first."""
+        return Gathering(self._demand, view).teams(limit)
+
+    def fullness(self, view: View, fits: Fits) -> Floats:
+        """Returns how full the fullest GPU would be that holds the model, or all together, or RAM."""
+        demand, given = self._demand, view.offer
+        used = given.capacity - given.available
+        cards = given.kinds[:, 1:] != 0
+        on_gpus = demand.on_gpus[fits.gpu_layers][:, np.newaxis]
+        per_card = on_gpus + demand.per_gpu[given.kinds[:, 1:]]
+        holding = cards & (given.available[:, 1:] >= per_card)
+        full = _share(used[:, 1:] + per_card, given.capacity[:, 1:])
+        fullest = np.where(holding, full, 0.0).max(axis=1, initial=0.0)
+        together = _share(
+            np.where(cards, used[:, 1:], 0).sum(axis=1) + on_gpus[:, 0],
+            np.where(cards, given.capacity[:, 1:], 0).sum(axis=1),
+        )
+        in_ram = _share(used[:, 0] + demand.in_ram[fits.gpu_layers], given.capacity[:, 0])
+        return np.select([(fits.gpus == 0) | given.unified, fits.gpus == 1], [in_ram, fullest], together)
+
+    def distance(self, view: View) -> Int64s:
+        """Returns how many bytes each worker on which it does not fit is short of."""
+        return shortages(self._demand, view.offer, search(self._demand, view.offer)).distance
+
+    def rejections(self, view: View) -> list[tuple[Rejection, ...]]:
+        """Returns why each worker is too small, and what would help."""
+        return memory_rejections(self._estimate, self._options, self._selection, view.offer)
+
+    def _shares(self, view: View, row: int, units: int) -> tuple[Share, ...]:
+        if not units:
+            return ()
+        gpus, exact = view.gpus(row), self._demand.exact_gpus
+        sharer = Sharer(demand=self._demand, strategy=view.strategy, seed=view.request.seed)
+        shares = sharer.fill(gpus, start=0, stop=units)
+        if not exact or len(shares) == exact:
+            return shares
+        largest_first = sorted(gpus, key=lambda gpu: -sharer.room(gpu, remote=False))
+        return sharer.spread(largest_first[:exact], leader=view.worker(row), stop=units)
+
+    def _dealt(self, view: View, found: Alone, fits: Fits) -> Fits:
+        """Tries out each worker on which so many GPUs might hold the model: they are those chosen by hand, so few."""
+        mode, on_gpu = fits.mode.copy(), fits.on_gpu.copy()
+        for row in np.flatnonzero((mode != Mode.NOWHERE) & ~view.offer.shares_memory):
+            units = int(found.units[row])
+            shares = self._shares(view, int(row), units)
+            if len(shares) != self._demand.exact_gpus or shares[-1].stop != units:
+                mode[row], on_gpu[row] = Mode.NOWHERE, True
+        return Fits(mode=mode, gpu_layers=fits.gpu_layers, gpus=fits.gpus, on_gpu=on_gpu)
+
+
+def _share(part: Int64s, whole: Int64s) -> Floats:
+    return np.asarray(part / np.maximum(whole, 1), np.float64)

@@ -1,0 +1,149 @@
+"""Several workers that serve one model together: one leads, and reaches the GPUs of the others over RPC.
+
+The worker leads that has the most usable GPU memory, summed over those of its GPUs that hold at least one layer: not
+the one that would put most layers on GPUs, nor the one with the largest card. Layers that no GPU holds are in
+the leader's RAM: where that is short, the next one leads.
+
+The leader's GPUs are filled first, and hold the last layers; the others follow in the order of their usable memory,
+so that as few take part as will do.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moorage_scheduler.core.cluster import RAM
+from moorage_scheduler.core.layers.alone import rooms
+from moorage_scheduler.core.layers.demand import Demand
+from moorage_scheduler.core.layers.shares import Share, Sharer, claims_of
+from moorage_scheduler.core.offer import Gpu, View
+from moorage_scheduler.core.packing import Mode, Spot, Team
+from moorage_scheduler.core.snapshot import Int64s
+
+
+class Gathering:
+    """Finds the teams for one model among the workers of a view."""
+
+    def __init__(self, demand: Demand, view: View) -> None:
+        self._demand = demand
+        self._view = view
+        self._sharer = Sharer(demand=demand, strategy=view.strategy, seed=view.request.seed)
+        self._usable = usable_memory(demand, view)
+        order = np.lexsort((view.ties(), ~view.has_artifact(), -self._usable))
+        self._order = [int(row) for row in order if self._usable[row] > 0 and view.offer.distributes[row]]
+        self._gpus: dict[int, tuple[Gpu, ...]] = {}
+
+    def teams(self, limit: int) -> Sequence[Team]:
+        """Returns what they would hold together under each leader, best first."""
+        demand, found = self._demand, []
+        ram = self._view.offer.available[:, 0]
+        for leader in self._leaders():
+            # What RAM holds is least when everything is on GPUs.
+            if ram[leader] < demand.in_ram[demand.goal]:
+                continue
+            team = self._team(leader)
+            if team is not None:
+                found.append(team)
+            if len(found) >= limit:
+                break
+        ready, ties = self._view.has_artifact(), self._view.ties()
+        found.sort(
+            key=lambda team: (
+                -team.spot.mode,
+                -team.usable,
+                len(team.spot.subordinates),
+                not ready[team.leader],
+                ties[team.leader],
+            )
+        )
+        return found
+
+    def _leaders(self) -> Iterator[int]:
+        wanted = self._view.request.selection.primary_worker
+        return (row for row in self._order if not wanted or self._view.worker(row) == wanted)
+
+    def _team(self, leader: int) -> Team | None:
+        demand = self._demand
+        shares = self._exactly(leader) if demand.exact_gpus else self._filled(leader)
+        units = shares[-1].stop if shares else 0
+        name = self._view.worker(leader)
+        subordinates = tuple(dict.fromkeys(share.gpu.worker for share in shares if share.remote))
+        if not subordinates or not any(share.gpu.worker == name for share in shares):
+            return None
+        if units < demand.goal and (demand.fixed_units is not None or not demand.may_offload):
+            return None
+        if not self._leader_has_room(leader, shares, units):
+            return None
+        return Team(
+            leader=leader,
+            usable=int(self._usable[leader]),
+            spot=Spot(
+                claims=claims_of(demand, name, shares),
+                mode=Mode.DISTRIBUTED if units == demand.total_units else Mode.DISTRIBUTED_PARTLY,
+                gpu_layers=units,
+                subordinates=subordinates,
+            ),
+        )
+
+    def _filled(self, leader: int) -> tuple[Share, ...]:
+        shares: tuple[Share, ...] = ()
+        for row in (leader, *(row for row in self._order if row != leader)):
+            start = shares[-1].stop if shares else 0
+            if start == self._demand.goal:
+                break
+            shares += self._sharer.fill(
+                self._cards(row, leader), start=start, stop=self._demand.goal, remote=row != leader
+            )
+        return shares
+
+    def _exactly(self, leader: int) -> tuple[Share, ...]:
+        """Every one of so many GPUs holds something: as few workers as have so many."""
+        shares = self._filled(leader)
+        if len(shares) == self._demand.exact_gpus:
+            return shares
+        cards: list[Gpu] = []
+        for row in (leader, *(row for row in self._order if row != leader)):
+            largest_first = sorted(
+                self._cards(row, leader), key=lambda gpu: -self._sharer.room(gpu, remote=row != leader)
+            )
+            cards += largest_first[: self._demand.exact_gpus - len(cards)]
+        if len(cards) < self._demand.exact_gpus:
+            return ()
+        return self._sharer.spread(cards, leader=self._view.worker(leader), stop=self._demand.goal)
+
+    def _cards(self, row: int, leader: int) -> tuple[Gpu, ...]:
+        """The GPUs of a worker; none if its RAM is short of what a worker that follows needs."""
+        if row not in self._gpus:
+            self._gpus[row] = self._view.gpus(row)
+        remote_ram = self._demand.profile.host_remote.total
+        if row != leader and self._view.offer.available[row, 0] < remote_ram:
+            return ()
+        return tuple(self._less_what_ram_holds(gpu, leads=row == leader) for gpu in self._gpus[row])
+
+    def _less_what_ram_holds(self, gpu: Gpu, *, leads: bool) -> Gpu:
+        """One memory for both must hold the host's part beside the layers."""
+        if gpu.pool != RAM:
+            return gpu
+        demand = self._demand
+        host = int(demand.in_ram[demand.goal]) if leads else demand.profile.host_remote.total
+        return replace(gpu, available=gpu.available - host)
+
+    def _leader_has_room(self, leader: int, shares: Sequence[Share], units: int) -> bool:
+        demand, name = self._demand, self._view.worker(leader)
+        needed = int(demand.in_ram[units])
+        for share in shares:
+            if share.gpu.worker == name and share.gpu.pool == RAM:
+                needed += demand.profile.on_gpu(share.start, share.stop, share.gpu.kind).total
+        return needed <= int(self._view.offer.available[leader, 0])
+
+
+def usable_memory(demand: Demand, view: View) -> Int64s:
+    """[row]: bytes available, summed over those GPUs that can hold at least one layer."""
+    given = view.offer
+    holding = rooms(demand, given) >= demand.smallest_unit
+    cards: NDArray[np.int64] = np.where(holding, given.available[:, 1:], 0).sum(axis=1)
+    one_memory = given.available[:, 0]
+    fits = one_memory - demand.per_gpu[given.kinds[:, 0]] >= demand.smallest_unit
+    return np.where(given.shares_memory, np.where(fits, one_memory, 0), cards)

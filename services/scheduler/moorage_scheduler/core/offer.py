@@ -1,0 +1,163 @@
+"""The memory that some workers have to give: what every search looks at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moorage_common.core.placement import PlacementStrategy
+from moorage_common.core.states import AcceleratorKind
+from moorage_scheduler.core.codes import ACCELERATORS
+from moorage_scheduler.core.request import Request
+from moorage_scheduler.core.snapshot import Int64s, Mask, Snapshot
+from moorage_scheduler.core.ties import tie, tie_order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Offer:
+    """The memory of some workers, one row each."""
+
+    slots: NDArray[np.intp]
+    """Which worker each row is."""
+    total: Int64s
+    """[row, pool]: all of its bytes."""
+    capacity: Int64s
+    """[row, pool]: bytes that instances may hold."""
+    available: Int64s
+    """[row, pool]: bytes that may be claimed."""
+    kinds: NDArray[np.uint8]
+    """[row, pool]: the kind of the accelerator; 0: none that the model may compute on."""
+    unified: Mask
+    """Whether pool 0 is the accelerators' memory, too."""
+    distributes: Mask
+    """Whether the worker's engine can serve one instance together with other workers."""
+    exclusive: Mask
+    """Whether the worker takes part in a distributed vLLM instance."""
+
+    @property
+    def has_gpu(self) -> Mask:
+        """Which workers have an accelerator that the model may compute on."""
+        return np.asarray((self.kinds != 0).any(axis=1))
+
+    @property
+    def shares_memory(self) -> Mask:
+        """Which workers have one memory for both, and an accelerator that the model may compute on."""
+        return np.asarray(self.unified & (self.kinds[:, 0] != 0))
+
+    def rows(self, chosen: NDArray[np.intp]) -> "Offer":
+        """Only these rows, in this order."""
+        return Offer(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+
+    def without_exclusivity(self) -> "Offer":
+        """As if no worker took part in a distributed vLLM instance."""
+        return replace(self, exclusive=np.zeros_like(self.exclusive))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One GPU of a worker that the model may compute on."""
+
+    worker: str
+    pool: str
+    """Its memory: its UUID, or RAM where that is shared."""
+    kind: AcceleratorKind
+    total: int
+    """All of its bytes."""
+    capacity: int
+    """Bytes that instances may hold."""
+    available: int
+    """Bytes that may still be claimed."""
+    replicas: int
+    """Instances of the same model on it."""
+    tenants: int
+    """Instances on it."""
+
+
+def offer(snapshot: Snapshot, request: Request, mask: Mask, cards: Mask, *, empty: bool = False) -> Offer:
+    """Returns what the workers in a mask have to give.
+
+    Args:
+        snapshot: The fleet.
+        request: For which engine.
+        mask: [slot]: which workers.
+        cards: [slot, pool]: the accelerators that the model may compute on.
+        empty: As if nobody held or used anything.
+    """
+    slots = np.flatnonzero(mask)
+    columns = snapshot.columns
+    available = columns.capacity if empty else snapshot.available
+    return Offer(
+        slots=slots,
+        total=columns.total[slots],
+        capacity=columns.capacity[slots],
+        available=available[slots],
+        kinds=np.where(cards[slots], columns.kinds[slots], 0).astype(np.uint8),
+        unified=columns.unified[slots],
+        distributes=snapshot.rows.builds(request.engine, request.engine_version).distributes[slots],
+        exclusive=np.zeros(len(slots), np.bool_) if empty else columns.exclusive[slots] > 0,
+    )
+
+
+class View:
+    """An offer, with what a search may ask about its workers one by one."""
+
+    def __init__(
+        self, snapshot: Snapshot, request: Request, given: Offer, strategy: PlacementStrategy
+    ) -> None:
+        self.snapshot = snapshot
+        self.request = request
+        self.offer = given
+        self.strategy = strategy
+        self._replicas: Mapping[tuple[str, str], int] = snapshot.replicas.get(request.model, {})
+
+    def rows(self, chosen: NDArray[np.intp]) -> "View":
+        """Only these rows of the offer, in this order."""
+        return View(self.snapshot, self.request, self.offer.rows(chosen), self.strategy)
+
+    def worker(self, row: int) -> str:
+        """The name of a row's worker."""
+        return self.snapshot.rows.at(int(self.offer.slots[row])).name
+
+    def row_of(self, worker: str) -> int | None:
+        """The row of a worker. None: it is not on offer."""
+        slot = self.snapshot.rows.slots.get(worker, -1)
+        found = np.flatnonzero(self.offer.slots == slot)
+        return int(found[0]) if len(found) else None
+
+    def ties(self) -> NDArray[np.uint64]:
+        """[row]: numbers that order equal workers, by the request's seed."""
+        return tie_order(self.snapshot.columns.identity[self.offer.slots], self.request.seed)
+
+    def has_artifact(self) -> Mask:
+        """[row]: whether the model's artifact is ready on the worker."""
+        holders = self.snapshot.copies.get(self.request.artifact, frozenset())
+        slots = [self.snapshot.rows.slots[worker] for worker in holders if worker in self.snapshot.rows.slots]
+        return np.isin(self.offer.slots, slots)
+
+    def gpus(self, row: int) -> tuple[Gpu, ...]:
+        """The GPUs of a row's worker; those that share its RAM as one."""
+        slot = int(self.offer.slots[row])
+        worker = self.snapshot.rows.at(slot)
+        return tuple(
+            Gpu(
+                worker=worker.name,
+                pool=pool,
+                kind=kind,
+                total=int(self.offer.total[row, position]),
+                capacity=int(self.offer.capacity[row, position]),
+                available=int(self.offer.available[row, position]),
+                replicas=self._replicas.get((worker.name, pool), 0),
+                tenants=int(self.snapshot.columns.tenants[slot, position]),
+            )
+            for position, pool in enumerate(worker.pools)
+            if (kind := ACCELERATORS.member(int(self.offer.kinds[row, position]))) is not None
+        )
+
+
+def preference(gpu: Gpu, added: int, strategy: PlacementStrategy, seed: str) -> tuple[float, ...]:
+    """What orders GPUs that could all take so many bytes, best first."""
+    if strategy is PlacementStrategy.SPREAD:
+        return (gpu.replicas, gpu.tenants, -gpu.available, tie(seed, gpu.worker + gpu.pool))
+    fullness = (gpu.capacity - gpu.available + added) / max(1, gpu.capacity)
+    return (-fullness, tie(seed, gpu.worker + gpu.pool))

@@ -1,0 +1,184 @@
+"""What to tell of a search: how many workers each rule rejected, and what became of the most interesting ones."""
+
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moorage_common.core.placement import PlacementMode, PlacementReason, Verdict
+from moorage_scheduler.core.explanation import ReasonCount, Rejection, WorkerExplanation
+from moorage_scheduler.core.offer import View
+from moorage_scheduler.core.packing import Mode
+from moorage_scheduler.core.search import Search, search
+from moorage_scheduler.core.sieve import PASSED
+from moorage_scheduler.core.snapshot import Mask
+from moorage_scheduler.core.ties import tie_order
+
+
+class Report:
+    """One search, told."""
+
+    def __init__(self, found: Search) -> None:
+        self._found = found
+        self._short = found.fits.mode == Mode.NOWHERE
+        self._busy = _kept_by_exclusivity(found)
+        """[row]: workers that only their distributed vLLM instance keeps from serving this one."""
+
+    def refusal(self) -> Verdict:
+        """Tells a fleet that is too full, or partly away, from one that lacks such workers altogether."""
+        found = self._found
+        empty = search(found.snapshot, found.request, found.packing, found.policy, empty=True)
+        return Verdict.NOT_NOW if empty.fits_somewhere else Verdict.NEVER_FITS
+
+    def considered(self) -> int:
+        """Every worker that exists, and every one that was asked for and does not."""
+        slots = self._found.snapshot.rows.slots
+        missing = sum(1 for item in self._found.by_hand if item.worker not in slots)
+        return int(self._found.snapshot.columns.present.sum()) + missing
+
+    def counts(self) -> tuple[ReasonCount, ...]:
+        """How many workers were rejected for what, most first. Each counts once, under the first reason."""
+        found, reasons = self._found, Counter[PlacementReason]()
+        present = found.snapshot.columns.present
+        for position, rule in enumerate(found.sieve.rules):
+            reasons[rule.reason] += int((present & (found.sieve.rejected_by == position)).sum())
+        for item in found.by_hand:
+            slot = found.snapshot.rows.slots.get(item.worker)
+            if slot is None or found.sieve.rejected_by[slot] == PASSED:
+                reasons[item.rejections[0].reason] += 1
+        short = self._short & ~self._refused_rows()
+        short &= ~self._in_a_team()
+        reasons[PlacementReason.DISTRIBUTED_VLLM_EXCLUSIVE] += int((short & self._busy).sum())
+        reasons.update(self._memory_reasons(np.flatnonzero(short & ~self._busy)))
+        return tuple(
+            ReasonCount(reason=reason, worker_count=number)
+            for reason, number in reasons.most_common()
+            if number
+        )
+
+    def workers(self, limit: int) -> tuple[WorkerExplanation, ...]:
+        """What refuses a choice by hand, then what would do by rank, then the others by closeness."""
+        listed = list(self._found.by_hand[:limit])
+        listed += self._teams(limit - len(listed))
+        listed += self._ranked(limit - len(listed), {item.worker for item in listed})
+        listed += self._kept(limit - len(listed))
+        listed += self._too_small(limit - len(listed))
+        listed += self._filtered(limit - len(listed), {item.worker for item in listed})
+        return tuple(listed)
+
+    def _teams(self, limit: int) -> list[WorkerExplanation]:
+        found = self._found
+        return [
+            WorkerExplanation(
+                worker=found.view.worker(team.leader),
+                rank=position,
+                score=found.team_score(position - 1),
+                score_parts=found.team_parts[position - 1],
+                mode=PlacementMode[team.spot.mode.name],
+                subordinates=team.spot.subordinates,
+                gpu_layers=team.spot.gpu_layers,
+            )
+            for position, team in enumerate(found.teams[: max(0, limit)], start=1)
+        ]
+
+    def _ranked(self, limit: int, listed: set[str]) -> list[WorkerExplanation]:
+        found = self._found
+        explanations: list[WorkerExplanation] = []
+        fits = found.candidates.fits
+        for row in found.ranking.order[: max(0, limit + len(listed))]:
+            worker = found.candidates.view.worker(int(row))
+            if worker in listed:
+                continue
+            explanations.append(
+                WorkerExplanation(
+                    worker=worker,
+                    rank=len(found.teams) + len(explanations) + 1,
+                    score=float(found.ranking.score[row]),
+                    score_parts=found.ranking.parts(int(row)),
+                    mode=PlacementMode[Mode(int(fits.mode[row])).name],
+                    gpu_layers=int(fits.gpu_layers[row]),
+                )
+            )
+        return explanations[: max(0, limit)]
+
+    def _kept(self, limit: int) -> list[WorkerExplanation]:
+        rows = np.flatnonzero(self._busy & self._short & ~self._refused_rows())
+        order = rows[np.argsort(self._found.view.ties()[rows], kind="stable")]
+        return [
+            WorkerExplanation(worker=worker, rejections=(self.exclusive(worker),))
+            for worker in map(self._found.view.worker, map(int, order[: max(0, limit)]))
+        ]
+
+    def exclusive(self, worker: str) -> Rejection:
+        """Why a worker that serves a distributed vLLM instance takes no other."""
+        instance = self._found.snapshot.exclusives.get(worker, "")
+        return Rejection(
+            reason=PlacementReason.DISTRIBUTED_VLLM_EXCLUSIVE,
+            needed="no other distributed vLLM instance",
+            available=instance,
+            remedy="each worker can serve only one distributed vLLM instance at a time;"
+            f" {worker} already serves {instance}: stop that, or add workers",
+            instances=(instance,) if instance else (),
+        )
+
+    def _too_small(self, limit: int) -> list[WorkerExplanation]:
+        found = self._found
+        rows = np.flatnonzero(self._short & ~self._busy & ~self._refused_rows() & ~self._in_a_team())
+        if limit <= 0 or not len(rows):
+            return []
+        distance = found.packing.distance(found.view)[rows]
+        closest = rows[np.lexsort((found.view.ties()[rows], distance))[:limit]]
+        near = found.view.rows(closest)
+        return [
+            WorkerExplanation(worker=near.worker(row), rejections=why)
+            for row, why in enumerate(found.packing.rejections(near))
+        ]
+
+    def _filtered(self, limit: int, listed: set[str]) -> list[WorkerExplanation]:
+        """Those that came furthest through the filters first."""
+        sieve, rows = self._found.sieve, self._found.snapshot.rows
+        slots = np.flatnonzero(self._found.snapshot.columns.present & (sieve.rejected_by != PASSED))
+        order = np.lexsort((self._ties(slots), -sieve.rejected_by[slots]))[: max(0, limit + len(listed))]
+        explanations = [
+            WorkerExplanation(worker=rows.at(slot).name, rejections=sieve.rejections(slot))
+            for slot in map(int, slots[order])
+            if rows.at(slot).name not in listed
+        ]
+        return explanations[: max(0, limit)]
+
+    def _memory_reasons(self, rows: NDArray[np.intp]) -> Counter[PlacementReason]:
+        on_gpu = int(self._found.fits.on_gpu[rows].sum())
+        return Counter(
+            {
+                PlacementReason.INSUFFICIENT_GPU_MEMORY: on_gpu,
+                PlacementReason.INSUFFICIENT_RAM: len(rows) - on_gpu,
+            }
+        )
+
+    def _refused_rows(self) -> Mask:
+        refused = [self._found.view.row_of(item.worker) for item in self._found.by_hand]
+        mask = np.zeros(len(self._short), np.bool_)
+        mask[[row for row in refused if row is not None]] = True
+        return mask
+
+    def _in_a_team(self) -> Mask:
+        """Workers of the best team are too small alone, and serve all the same."""
+        mask = np.zeros(len(self._short), np.bool_)
+        if self._found.teams:
+            best = self._found.teams[0]
+            rows = [self._found.view.row_of(worker) for worker in best.spot.subordinates]
+            mask[[best.leader, *(row for row in rows if row is not None)]] = True
+        return mask
+
+    def _ties(self, slots: NDArray[np.intp]) -> NDArray[np.uint64]:
+        return tie_order(self._found.snapshot.columns.identity[slots], self._found.request.seed)
+
+
+def _kept_by_exclusivity(found: Search) -> Mask:
+    """Workers that serve a distributed vLLM instance, if without such instances there would be a place."""
+    given = found.view.offer
+    none = np.zeros(len(given.slots), np.bool_)
+    if found.fits_somewhere or not given.exclusive.any() or not found.request.selection.may_distribute:
+        return none
+    free = View(found.snapshot, found.request, given.without_exclusivity(), found.view.strategy)
+    return given.exclusive if found.packing.together(free, 1) else none
