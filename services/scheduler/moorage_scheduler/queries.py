@@ -1,24 +1,29 @@
 """Answers to whoever asks where something would go, or why it is where it is. Nothing is changed."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from moorage.common.v1 import placement_pb2
 from moorage.registry.v1 import artifact_service_pb2, instance_service_pb2, model_service_pb2
 from moorage.registry.v1.artifact_pb2 import Artifact
 from moorage.registry.v1.instance_pb2 import Instance
-from moorage.registry.v1.model_pb2 import Model
+from moorage.registry.v1.model_pb2 import Model, ModelResolution
+from moorage.scheduler.v1 import scheduler_service_pb2 as pb
 from moorage_common.core.errors import ErrorReason, FailedPrecondition, Unavailable
 from moorage_common.core.states import InstanceState, ResolutionState
 from moorage_common.rpc.clients import RegistryClient
 from moorage_common.rpc.enums import INSTANCE_STATE, RESOLUTION_STATE
+from moorage_scheduler.convert.models import gpus_from_proto
 from moorage_scheduler.convert.outcomes import explanation_to_proto
 from moorage_scheduler.convert.workers import model_of
 from moorage_scheduler.core.pipeline import place
 from moorage_scheduler.core.policy import ScoringPolicy
-from moorage_scheduler.core.request import Outcome, Request, Selection
+from moorage_scheduler.core.request import Outcome, Request
+from moorage_scheduler.core.snapshot import Snapshot
 from moorage_scheduler.loop import Changes
 from moorage_scheduler.mirror import Mirror, request_of
+
+DEFAULT_WORKERS = 20
+"""Workers that an explanation lists where nobody says how many."""
 
 
 class Queries:
@@ -32,39 +37,65 @@ class Queries:
         self._registry = registry
         self._policy = policy
 
-    async def evaluate(
-        self, model: Model, *, artifact: str, workers: Sequence[str], explain_workers: int
-    ) -> Outcome:
+    async def evaluate(self, asked: pb.EvaluatePlacementRequest) -> Outcome:
         """Returns where one more instance of a model would go.
 
-        Args:
-            model: The model; it need not exist.
-            artifact: Name of its artifact.
-            workers: Chosen by hand, in place of the model's own placement. Empty: as the model says.
-            explain_workers: How many workers the explanation lists at most.
-
         Raises:
-            NotFound: No such artifact.
-            FailedPrecondition: No engine is known that could serve it.
+            NotFound: No such model, or artifact.
+            FailedPrecondition: The model has no artifact, or nothing is known that could serve it.
         """
+        return self.place(await self.request(asked), asked.max_workers, self.snapshot())
+
+    async def request(self, asked: pb.EvaluatePlacementRequest) -> Request:
+        """Returns what an evaluation asks to place; raises as `evaluate`."""
         self._sync()
-        request = request_of(model, await self._artifact(artifact), seed=model.uid or model.name)
+        model = await self._subject(asked)
+        artifact = await self._artifact(model.resolution.artifact)
+        request = request_of(model, artifact, seed=model.uid or model.name)
         if request is None:
             raise FailedPrecondition(
-                f"no engine is known that serves {artifact}", reason=ErrorReason.MODEL_FILE_INVALID
+                f"no engine is known that serves {artifact.name}", reason=ErrorReason.MODEL_FILE_INVALID
             )
-        if workers:
-            request = replace(request, selection=Selection(workers=frozenset(workers)))
-        return self._place(request, explain_workers)
+        if asked.workers or asked.gpus:
+            # What is chosen by hand takes the place of the model's own choice of workers and cards.
+            selection = replace(
+                request.selection,
+                workers=frozenset(asked.workers),
+                labels={},
+                gpus=gpus_from_proto(asked.gpus),
+                gpus_per_replica=asked.gpus_per_replica,
+            )
+            request = replace(request, selection=selection)
+        return request
 
-    async def model(self, name: str) -> Model:
-        """Returns a model that has been resolved to an artifact.
+    def snapshot(self) -> Snapshot:
+        """Returns the fleet as it now is.
 
         Raises:
-            NotFound: No such model.
-            FailedPrecondition: It has no artifact (MODEL_UNRESOLVED).
+            Unavailable: The registry has not been heard from yet.
         """
         self._sync()
+        return self._mirror.snapshot()
+
+    def place(self, request: Request, explain_workers: int, snapshot: Snapshot) -> Outcome:
+        """Places a request on a fleet; the live one stays as it is."""
+        return place(snapshot, request, self._policy, explain_workers=explain_workers or DEFAULT_WORKERS)
+
+    async def _subject(self, asked: pb.EvaluatePlacementRequest) -> Model:
+        if asked.WhichOneof("subject") == "model_name":
+            return await self._resolved(asked.model_name)
+        spec = asked.model
+        return Model(
+            engine=spec.engine,
+            engine_version=spec.engine_version,
+            llama_cpp=spec.llama_cpp,
+            vllm=spec.vllm,
+            category=spec.category,
+            placement=spec.placement,
+            resolution=ModelResolution(artifact=spec.artifact),
+        )
+
+    async def _resolved(self, name: str) -> Model:
         model = self._mirror.model(name)
         if model is None or not model.resolution.artifact:
             # The cache may be a moment behind.
@@ -96,23 +127,19 @@ class Queries:
             return placement, placement_pb2.Explanation(summary=f"{name} is {state}")
         recorded = placement_pb2.Explanation()
         recorded.CopyFrom(instance.explanation)
-        del recorded.workers[explain_workers:]
+        del recorded.workers[explain_workers or DEFAULT_WORKERS :]
         return placement, recorded
 
     async def _explain_pending(self, instance: Instance, explain_workers: int) -> placement_pb2.Explanation:
         self._sync()
         request = self._mirror.request_for(instance)
         if request is not None:
-            return explanation_to_proto(self._place(request, explain_workers).explanation)
+            return explanation_to_proto(self.place(request, explain_workers, self.snapshot()).explanation)
         asked = model_service_pb2.GetModelRequest(name=model_of(instance.name))
         model = (await self._registry.models.GetModel(asked)).model
         return placement_pb2.Explanation(
             verdict=placement_pb2.VERDICT_NOT_NOW, summary=f"waits for its artifact: {_unresolved(model)}"
         )
-
-    def _place(self, request: Request, explain_workers: int) -> Outcome:
-        self._sync()
-        return place(self._mirror.snapshot(), request, self._policy, explain_workers=explain_workers)
 
     def _sync(self) -> None:
         if not self._changes.synced:

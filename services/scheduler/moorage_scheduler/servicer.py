@@ -1,13 +1,17 @@
 """The scheduler's API."""
 
-from moorage.registry.v1.model_pb2 import Model
+from collections.abc import AsyncIterator
+
+from google.rpc import status_pb2
+
 from moorage.scheduler.v1 import scheduler_service_pb2 as pb
 from moorage.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceServicer
+from moorage_common.core.errors import MoorageError
 from moorage_common.rpc.server import ServicerContext
+from moorage_common.rpc.status import to_status
 from moorage_scheduler.convert.outcomes import explanation_to_proto, placement_to_proto
+from moorage_scheduler.core.request import Outcome, tenant_of
 from moorage_scheduler.queries import Queries
-
-_DEFAULT_WORKERS = 20
 
 
 class SchedulerServicer(SchedulerServiceServicer):
@@ -22,23 +26,31 @@ class SchedulerServicer(SchedulerServiceServicer):
         context: ServicerContext,
     ) -> pb.EvaluatePlacementResponse:
         """Where one more instance of a model would go."""
-        if request.WhichOneof("subject") == "model_name":
-            model = await self._queries.model(request.model_name)
-            artifact = model.resolution.artifact
-        else:
-            spec = request.model
-            model = Model(engine=spec.engine, llama_cpp=spec.llama_cpp, placement=spec.placement)
-            artifact = spec.artifact
-        outcome = await self._queries.evaluate(
-            model,
-            artifact=artifact,
-            workers=request.workers,
-            explain_workers=request.max_workers or _DEFAULT_WORKERS,
-        )
+        outcome = await self._queries.evaluate(request)
         return pb.EvaluatePlacementResponse(
             placement=placement_to_proto(outcome.placement) if outcome.placement else None,
             explanation=explanation_to_proto(outcome.explanation),
         )
+
+    async def EvaluatePlacements(
+        self,
+        request_iterator: AsyncIterator[pb.EvaluatePlacementsRequest],
+        context: ServicerContext,
+    ) -> AsyncIterator[pb.EvaluatePlacementsResponse]:
+        """Where many would go, on one moment of the fleet."""
+        snapshot, index = self._queries.snapshot(), 0
+        async for asked in request_iterator:
+            try:
+                request = await self._queries.request(asked.evaluation)
+                outcome = self._queries.place(request, asked.evaluation.max_workers, snapshot)
+            except MoorageError as error:
+                yield pb.EvaluatePlacementsResponse(index=index, status=to_status(error))
+            else:
+                yield _evaluated(index, outcome)
+                if asked.commit and outcome.placement:
+                    tenant = tenant_of(request.model, outcome.placement)
+                    snapshot = snapshot.with_tenant(f"{request.model}/instances/evaluated-{index}", tenant)
+            index += 1
 
     async def ExplainInstance(
         self,
@@ -47,6 +59,15 @@ class SchedulerServicer(SchedulerServiceServicer):
     ) -> pb.ExplainInstanceResponse:
         """Why an instance is where it is, or nowhere."""
         placement, explanation = await self._queries.explain(
-            request.name, explain_workers=request.max_workers or _DEFAULT_WORKERS
+            request.name, explain_workers=request.max_workers
         )
         return pb.ExplainInstanceResponse(placement=placement, explanation=explanation)
+
+
+def _evaluated(index: int, outcome: Outcome) -> pb.EvaluatePlacementsResponse:
+    return pb.EvaluatePlacementsResponse(
+        index=index,
+        status=status_pb2.Status(),
+        placement=placement_to_proto(outcome.placement) if outcome.placement else None,
+        explanation=explanation_to_proto(outcome.explanation),
+    )
