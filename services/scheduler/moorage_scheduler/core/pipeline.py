@@ -39,7 +39,7 @@ def place(
     counts = report.counts()
     workers = report.workers(explain_workers)
     if placement:
-        sentence = summary.placed(placement, len(found.ranking.order) + len(found.teams))
+        sentence = summary.placed(placement, len(found.ranking.order))
     else:
         sentence = summary.not_placed(verdict, counts, workers)
     return Outcome(

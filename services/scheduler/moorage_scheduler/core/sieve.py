@@ -54,7 +54,7 @@ class Sieve:
         for rule, passes in zip(self.rules, self.passes, strict=True):
             if passes[slot] or (cards_gone and isinstance(rule, CardRule)):
                 continue
-            cards_gone |= isinstance(rule, CardRule)
+            cards_gone = cards_gone or isinstance(rule, CardRule)
             said.append(rule.reject(self.snapshot, self.request, slot))
         return tuple(said)
 

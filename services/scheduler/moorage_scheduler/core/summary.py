@@ -38,15 +38,13 @@ PHRASES = {
 
 
 def placed(placement: Placement, feasible: int) -> str:
-    """The sentence for a placement, one of so many that would do."""
+    """The sentence for a placement; so many workers could have taken it alone."""
     cards = len({(claim.worker, claim.pool) for claim in placement.claims if claim.pool != RAM})
     held = amount(sum(claim.size_bytes for claim in placement.claims))
     others = len(placement.subordinates)
     where = f"{placement.worker} with {count(others, 'other worker')}" if others else placement.worker
-    could = (
-        f"{count(feasible, 'worker')} could lead" if others else f"{count(feasible, 'worker')} could take it"
-    )
-    return f"{where}: {_layers(placement, cards)}, {held}; {could}"
+    could = "" if others else f"; {count(feasible, 'worker')} could take it"
+    return f"{where}: {_layers(placement, cards)}, {held}{could}"
 
 
 def not_placed(

@@ -3,11 +3,11 @@
 import numpy as np
 
 from moorage_scheduler.core.codes import ACCELERATORS
-from moorage_scheduler.filters.base import Mask, PlacementReason, Rejection, Request, Snapshot
+from moorage_scheduler.filters.base import CardRule, Mask, PlacementReason, Rejection, Request, Snapshot
 from moorage_scheduler.filters.compatibility import COMPATIBILITY
 
 
-class AcceleratorRule:
+class AcceleratorRule(CardRule):
     """The engine computes on the card, and so does the build that the worker has."""
 
     reason = PlacementReason.ACCELERATOR_UNSUPPORTED

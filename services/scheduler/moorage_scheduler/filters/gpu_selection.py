@@ -3,10 +3,10 @@
 import numpy as np
 
 from moorage_scheduler.core.wishes import chosen_places
-from moorage_scheduler.filters.base import Mask, PlacementReason, Rejection, Request, Snapshot
+from moorage_scheduler.filters.base import CardRule, Mask, PlacementReason, Rejection, Request, Snapshot
 
 
-class GpuSelectionRule:
+class GpuSelectionRule(CardRule):
     """The card was chosen, or none was chosen by hand."""
 
     reason = PlacementReason.GPU_NOT_SELECTED

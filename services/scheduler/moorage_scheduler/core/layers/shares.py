@@ -39,21 +39,22 @@ class Sharer:
         """
         shares: list[Share] = []
         sums = self.demand.on_gpus
-        unused = {(gpu.worker, gpu.pool): gpu for gpu in gpus}
-        while start < stop and unused:
-            rooms = {key: self.room(gpu, remote=remote) for key, gpu in unused.items()}
+        largest_first = sorted(
+            ((self.room(gpu, remote=remote), gpu) for gpu in gpus),
+            key=lambda pair: (-pair[0], tie(self.seed, pair[1].worker + pair[1].pool)),
+        )
+        for position, (room, largest) in enumerate(largest_first):
             left = int(sums[stop] - sums[start])
-            holders = [key for key in unused if rooms[key] >= left]
-            if holders:
-                chosen = min(holders, key=lambda key: preference(unused[key], left, self.strategy, self.seed))
-                end = stop
-            else:
-                chosen = min(unused, key=lambda key: (-rooms[key], tie(self.seed, "".join(key))))
-                end = self._reach(start, rooms[chosen])
+            chosen, end = largest, self._reach(start, room)
+            if room >= left:
+                holders = [gpu for room, gpu in largest_first[position:] if room >= left]
+                chosen, end = min(holders, key=lambda gpu: self._preference(gpu, left)), stop
             if end <= start:
                 break
-            shares.append(Share(gpu=unused.pop(chosen), start=start, stop=end, remote=remote))
+            shares.append(Share(gpu=chosen, start=start, stop=end, remote=remote))
             start = end
+            if start == stop:
+                break
         return tuple(shares)
 
     def spread(self, gpus: Sequence[Gpu], *, leader: str, stop: int) -> tuple[Share, ...]:
@@ -90,6 +91,9 @@ class Sharer:
             shares.append(Share(gpu=gpu, start=start, stop=most, remote=gpu.worker != leader))
             start = most
         return tuple(shares)
+
+    def _preference(self, gpu: Gpu, added: int) -> tuple[float, ...]:
+        return preference(gpu, added, self.strategy, self.seed)
 
     def _reach(self, start: int, room: int) -> int:
         """The unit up to which units from `start` on fit into so much room."""
