@@ -16,7 +16,6 @@ __all__ = [
     "Rejection",
     "Request",
     "Snapshot",
-    "is_card_rule",
 ]
 
 
