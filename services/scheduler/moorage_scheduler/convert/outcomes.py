@@ -6,7 +6,8 @@ from moorage.common.v1 import placement_pb2 as pb
 from moorage_common.core.placement import PlacementReason, Verdict
 from moorage_common.rpc.enums import ENGINE_KIND, MEMORY_PART, PLACEMENT_MODE, PLACEMENT_REASON, VERDICT
 from moorage_scheduler.core.explanation import Explanation, Gist, Rejection, WorkerExplanation, gist
-from moorage_scheduler.core.request import Claim, ParallelShape, Placement
+from moorage_scheduler.core.parallel import ParallelShape
+from moorage_scheduler.core.request import Claim, Placement
 
 
 def placement_to_proto(placement: Placement) -> pb.Placement:

@@ -15,6 +15,7 @@ from moorage_common.core.states import WorkerState
 from moorage_scheduler.core.cluster import Condition, Pool, Tenant, Worker
 from moorage_scheduler.core.codes import ACCELERATORS, ARCHITECTURES, STATES, SYSTEMS
 from moorage_scheduler.core.snapshot import (
+    CardSort,
     Columns,
     Rows,
     Snapshot,
@@ -49,6 +50,7 @@ class Fleet:
         self._copies: dict[str, frozenset[str]] = {}
         self._replicas: dict[str, dict[Pool, int]] = {}
         self._exclusives: dict[str, str] = {}
+        self._sorts: dict[CardSort, int] = {CardSort(0, None): 0}
         self._owned_counts: set[str] = set()
         self._shared = False
 
@@ -63,6 +65,7 @@ class Fleet:
         return Snapshot(
             columns=Columns(**self._columns),
             rows=self._rows,
+            sorts=tuple(self._sorts),
             copies=self._copies,
             exclusives=self._exclusives,
             replicas=self._replicas,
@@ -180,7 +183,7 @@ class Fleet:
         self._set("architecture", slot, ARCHITECTURES.of(worker.cpu_architecture))
         self._set("accelerators", slot, ACCELERATORS.bits(card.kind for card in worker.accelerators))
         self._set("unified", slot, worker.unified_memory)
-        for column in ("kinds", "capability", "driver", "total", "capacity", "foreign"):
+        for column in ("kinds", "capability", "driver", "total", "sort", "capacity", "foreign"):
             self._own(column)[slot] = 0
         cards = worker.accelerators[:1] if worker.unified_memory else worker.accelerators
         for position, card in enumerate(cards, start=0 if worker.unified_memory else 1):
@@ -207,7 +210,11 @@ class Fleet:
             capacity, foreign = condition.capacity.get(pool, 0), condition.foreign.get(pool, 0)
             roomier |= bool(capacity > columns["capacity"][at])
             roomier |= bool(foreign // _FOREIGN_STEP < columns["foreign"][at] // _FOREIGN_STEP)
-            self._set("total", at, condition.total.get(pool, capacity))
+            total = condition.total.get(pool, capacity)
+            kind = ACCELERATORS.member(int(columns["kinds"][at]))
+            sort = CardSort(total, kind) if kind else CardSort(0, None)
+            self._set("total", at, total)
+            self._set("sort", at, self._sorts.setdefault(sort, len(self._sorts)))
             self._set("capacity", at, capacity)
             self._set("foreign", at, foreign)
         return roomier or bool(was_away)

@@ -28,6 +28,8 @@ class Offer:
     """[row, pool]: bytes that may be claimed."""
     kinds: NDArray[np.uint8]
     """[row, pool]: the kind of the accelerator; 0: none that the model may compute on."""
+    sort: NDArray[np.int32]
+    """[row, pool]: position in `Snapshot.sorts` of the sort of card whose memory this is."""
     unified: Mask
     """Whether pool 0 is the accelerators' memory, too."""
     distributes: Mask
@@ -93,6 +95,7 @@ def offer(snapshot: Snapshot, request: Request, mask: Mask, cards: Mask, *, empt
         capacity=columns.capacity[slots],
         available=available[slots],
         kinds=np.where(cards[slots], columns.kinds[slots], 0).astype(np.uint8),
+        sort=columns.sort[slots],
         unified=columns.unified[slots],
         distributes=snapshot.rows.builds(request.engine, request.engine_version).distributes[slots],
         exclusive=np.zeros(len(slots), np.bool_) if empty else columns.exclusive[slots] > 0,

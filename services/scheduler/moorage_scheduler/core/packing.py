@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from moorage_scheduler.core.explanation import Rejection
 from moorage_scheduler.core.offer import View
-from moorage_scheduler.core.request import Claim, ParallelShape
+from moorage_scheduler.core.parallel import ParallelShape
+from moorage_scheduler.core.request import Claim
 from moorage_scheduler.core.snapshot import Floats, Int64s, Mask
 
 
@@ -48,6 +49,8 @@ class Fits:
     """GPUs that hold them."""
     on_gpu: Mask
     """Where it does not fit: whether GPU memory is what is short first."""
+    way: NDArray[np.intp]
+    """Which of the packing's own ways to lie it is, where there are several of a mode."""
 
     def rows(self, chosen: NDArray[np.intp]) -> "Fits":
         """Only these rows, in this order."""

@@ -11,7 +11,9 @@ from moorage_scheduler.core.explanation import Rejection
 from moorage_scheduler.core.layers.packing import LayerPacking
 from moorage_scheduler.core.packing import Obstacles, Packing
 from moorage_scheduler.core.request import Request
+from moorage_scheduler.core.shards.packing import shard_packing
 from moorage_scheduler.estimators.gguf import gguf_profile
+from moorage_scheduler.estimators.vllm import vllm_needs
 
 
 def packing_of(request: Request) -> Packing | Obstacles:
@@ -26,7 +28,9 @@ def _layers(request: Request) -> Packing | Obstacles:
 
 
 def _shards(request: Request) -> Packing | Obstacles:
-    return _unreadable(request, "safetensors")
+    if isinstance(request.facts, GgufFacts):
+        return _unreadable(request, "safetensors")
+    return shard_packing(vllm_needs(request.facts, request.vllm, request.category), request.selection)
 
 
 _PACKINGS: Mapping[EngineKind, Callable[[Request], Packing | Obstacles]] = MappingProxyType(

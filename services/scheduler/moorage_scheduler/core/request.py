@@ -18,6 +18,7 @@ from moorage_common.modelfiles.gguf_facts import GgufFacts
 from moorage_common.modelfiles.safetensors_facts import SafetensorsFacts
 from moorage_scheduler.core.cluster import Pool, Tenant
 from moorage_scheduler.core.explanation import Explanation
+from moorage_scheduler.core.parallel import ParallelShape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,23 +155,6 @@ class Claim:
     def size_bytes(self) -> int:
         """Sum of the parts."""
         return sum(self.parts.values())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParallelShape:
-    """How vLLM cuts a model over GPUs."""
-
-    tensor: int = 1
-    """Over how many GPUs each layer is cut."""
-    pipeline: int = 1
-    """Over how many groups of GPUs the layers are dealt out."""
-    data: int = 1
-    """How many full copies there are."""
-
-    @property
-    def gpus(self) -> int:
-        """GPUs that it takes."""
-        return self.tensor * self.pipeline * self.data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

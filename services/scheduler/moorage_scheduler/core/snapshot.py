@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moorage_common.core.states import EngineKind
+from moorage_common.core.states import AcceleratorKind, EngineKind
 from moorage_scheduler.core.cluster import RAM, Engine, Pool, Tenant, Worker
 from moorage_scheduler.core.codes import ACCELERATORS
 from moorage_scheduler.core.versions import VersionWish
@@ -52,6 +52,8 @@ class Columns:
     """[slot, pool]: version of the driver, by `versions.number`."""
     total: Int64s
     """[slot, pool]: all of its bytes."""
+    sort: NDArray[np.int32]
+    """[slot, pool]: position in `Snapshot.sorts` of the sort of card whose memory this is."""
     capacity: Int64s
     """[slot, pool]: bytes that instances may hold."""
     claimed: Int64s
@@ -60,6 +62,16 @@ class Columns:
     """[slot, pool]: bytes that others use."""
     tenants: NDArray[np.int32]
     """[slot, pool]: instances that hold memory there. In pool 0: all of the worker's, nominated ones too."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardSort:
+    """Cards of which a model needs the same."""
+
+    total: int
+    """All of their bytes."""
+    kind: AcceleratorKind | None
+    """None: no card."""
 
 
 class Rows:
@@ -133,6 +145,8 @@ class Snapshot:
 
     columns: Columns
     rows: Rows
+    sorts: Sequence[CardSort]
+    """The sorts of cards in the fleet; the first stands for no card."""
     copies: Mapping[str, frozenset[str]]
     """Per artifact, the workers on which it is ready."""
     exclusives: Mapping[str, str]
@@ -195,6 +209,7 @@ def empty_columns(slots: int, pools: int) -> dict[str, NDArray[Any]]:
         "capability": np.zeros(two, np.int64),
         "driver": np.zeros(two, np.int64),
         "total": np.zeros(two, np.int64),
+        "sort": np.zeros(two, np.int32),
         "capacity": np.zeros(two, np.int64),
         "claimed": np.zeros(two, np.int64),
         "foreign": np.zeros(two, np.int64),

@@ -83,6 +83,7 @@ def fits_of(demand: Demand, given: Offer, found: Alone) -> Fits:
         gpu_layers=found.units,
         gpus=found.gpus,
         on_gpu=found.gpu_short | found.few_gpus | (with_gpu & (found.units < demand.goal)),
+        way=np.zeros(len(found.mode), np.intp),
     )
 
 

@@ -1,6 +1,7 @@
 """How a llama.cpp model lies on workers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -103,7 +104,7 @@ class LayerPacking:
             shares = self._shares(view, int(row), units)
             if len(shares) != self._demand.exact_gpus or shares[-1].stop != units:
                 mode[row], on_gpu[row] = Mode.NOWHERE, True
-        return Fits(mode=mode, gpu_layers=fits.gpu_layers, gpus=fits.gpus, on_gpu=on_gpu)
+        return replace(fits, mode=mode, on_gpu=on_gpu)
 
 
 def _share(part: Int64s, whole: Int64s) -> Floats:

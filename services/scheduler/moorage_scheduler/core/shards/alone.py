@@ -1,0 +1,90 @@
+"""How a vLLM model lies on each of many workers alone: over the fewest GPUs that divide it, all of one kind."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moorage_scheduler.core.offer import Offer, View
+from moorage_scheduler.core.packing import Fits, Mode
+from moorage_scheduler.core.parallel import ParallelShape
+from moorage_scheduler.core.shards.cards import CardFit, counts_by_kind
+from moorage_scheduler.core.snapshot import Int64s, Mask
+from moorage_scheduler.estimators.vllm import VllmNeeds
+from moorage_scheduler.estimators.vllm_shapes import candidate_shapes, shapes_on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Alone:
+    """What was found for each row of an offer."""
+
+    shapes: tuple[ParallelShape, ...]
+    chosen: NDArray[np.intp]
+    """[row]: position of the row's shape; -1: none fits."""
+    gpus: Int64s
+    """[row]: GPUs that it takes."""
+    ram_short: Mask
+    """[row]: some shape fits the GPUs, but RAM is short."""
+
+
+def single_worker_shapes(needs: VllmNeeds, exact_gpus: int, most: int) -> Iterator[ParallelShape]:
+    """Yields the shapes to try on one worker, best first: layers cut before they are dealt out over stages."""
+    options = needs.options
+    if exact_gpus:
+        yield from shapes_on(needs.cuts, options, exact_gpus)
+        return
+    cut = list(candidate_shapes(needs.cuts, options, most, pipelines=False))
+    yield from cut
+    dealt = candidate_shapes(needs.cuts, options, most, pipelines=True)
+    yield from (shape for shape in dealt if shape not in cut)
+
+
+def search(needs: VllmNeeds, view: View, exact_gpus: int) -> Alone:
+    """Finds the best shape of every worker on offer."""
+    given = view.offer
+    rows = len(given.slots)
+    fit = CardFit(needs, view)
+    cards = (given.kinds != 0).sum(axis=1)
+    chosen = np.full(rows, -1, np.intp)
+    gpus = np.zeros(rows, np.int64)
+    ram_short = np.zeros(rows, np.bool_)
+    shapes: list[ParallelShape] = []
+    for shape in single_worker_shapes(needs, exact_gpus, int(cards.max(initial=0))):
+        waiting = (chosen < 0) & (cards >= shape.gpus)
+        if not waiting.any() or not fit.fits_any(shape):
+            continue
+        enough = _enough(given, fit, shape)
+        roomy = ram_left(needs, given, fit, shape) >= 0
+        ram_short |= waiting & enough & ~roomy
+        taken = waiting & enough & roomy
+        chosen[taken] = len(shapes)
+        gpus[taken] = shape.gpus
+        shapes.append(shape)
+    return Alone(shapes=tuple(shapes), chosen=chosen, gpus=gpus, ram_short=ram_short & (chosen < 0))
+
+
+def fits_of(found: Alone, layers: int, *, first_way: int) -> Fits:
+    """Returns what was found, as every packing says it; its first shape is way `first_way`."""
+    mode = np.select([found.chosen < 0, found.gpus > 1], [Mode.NOWHERE, Mode.SEVERAL_GPUS], Mode.ONE_GPU)
+    return Fits(
+        mode=mode.astype(np.uint8),
+        gpu_layers=np.where(found.chosen < 0, 0, layers),
+        gpus=found.gpus,
+        on_gpu=~found.ram_short,
+        way=found.chosen + first_way,
+    )
+
+
+def ram_left(needs: VllmNeeds, given: Offer, fit: CardFit, shape: ParallelShape) -> Int64s:
+    """Returns what each worker's RAM has left beside a shape that it serves alone."""
+    host = needs.on_host(shape, ranks=shape.gpus, leads=True).total
+    # One memory for both holds the card's part, too.
+    shared = np.where(given.shares_memory, fit.of(shape).claim[:, 0], 0)
+    return np.asarray(given.available[:, 0] - host - shared)
+
+
+def _enough(given: Offer, fit: CardFit, shape: ParallelShape) -> Mask:
+    """Workers with enough cards of one kind for a shape."""
+    counts = counts_by_kind(given, fit.of(shape).eligible)
+    return np.asarray((counts >= shape.gpus).any(axis=1))

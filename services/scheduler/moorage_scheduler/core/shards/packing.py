@@ -1,0 +1,103 @@
+"""How a vLLM model lies on workers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from moorage_scheduler.core.explanation import Rejection
+from moorage_scheduler.core.offer import View
+from moorage_scheduler.core.packing import Fits, Mode, Obstacles, Spot, Team
+from moorage_scheduler.core.parallel import ParallelShape
+from moorage_scheduler.core.request import Selection
+from moorage_scheduler.core.shards.alone import fits_of, search
+from moorage_scheduler.core.shards.cards import CardFit, counts_by_kind
+from moorage_scheduler.core.shards.claims import claims_of
+from moorage_scheduler.core.shards.shortage import Shortages
+from moorage_scheduler.core.shards.together import Gathering, best_cards
+from moorage_scheduler.core.snapshot import Floats, Int64s
+from moorage_scheduler.estimators.vllm import VllmNeeds
+from moorage_scheduler.estimators.vllm_shapes import refuse_count, refuse_sizes
+
+
+class ShardPacking:
+    """Every layer cut over GPUs."""
+
+    def __init__(self, needs: VllmNeeds, selection: Selection) -> None:
+        self._needs = needs
+        self._exact_gpus = selection.exact_gpus
+        self._ways: list[ParallelShape] = []
+        """The shapes that `Fits.way` speaks of."""
+
+    @property
+    def total_layers(self) -> int:
+        """Layers of the model, the output layer counting as one."""
+        return self._needs.estimate.block_count + 1
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of the longest request that claims are for."""
+        return self._needs.context_length
+
+    def alone(self, view: View) -> Fits:
+        """Returns how the model lies on each worker alone."""
+        found = search(self._needs, view, self._exact_gpus)
+        fits = fits_of(found, self.total_layers, first_way=len(self._ways))
+        self._ways += found.shapes
+        return fits
+
+    def settle(self, view: View, fits: Fits, row: int) -> Spot:
+        """Returns which GPUs of a worker, on which the model fits, take part."""
+        one = view.rows(np.array([row]))
+        shape = self._ways[fits.way[row]]
+        needs = CardFit(self._needs, one).of(shape)
+        counts = counts_by_kind(one.offer, needs.eligible)[0]
+        kinds = [int(kind) for kind in np.flatnonzero(counts >= shape.gpus)]
+        by_room = sorted(kinds, key=lambda kind: (-self._room(one, kind), kind))
+        gpus = best_cards(one, needs, 0, by_room[0])[: shape.gpus]
+        return Spot(
+            claims=claims_of(self._needs, shape, gpus),
+            mode=Mode(int(fits.mode[row])),
+            gpu_layers=self.total_layers,
+            parallel=shape,
+        )
+
+    def together(self, view: View, limit: int) -> Sequence[Team]:
+        """Returns the workers that would serve it together, best first."""
+        gathering = Gathering(self._needs, view, exact_gpus=self._exact_gpus, layers=self.total_layers)
+        return gathering.teams(limit)
+
+    def fullness(self, view: View, fits: Fits) -> Floats:
+        """Returns how full the GPUs would be that the model goes to: of a worker's fullest that hold it."""
+        given, fit = view.offer, CardFit(self._needs, view)
+        full = np.zeros(len(given.slots), np.float64)
+        for way in np.unique(fits.way[fits.mode != Mode.NOWHERE]):
+            shape = self._ways[way]
+            needs = fit.of(shape)
+            used = given.capacity - given.available + needs.claim
+            each = np.where(needs.eligible, used / np.maximum(given.capacity, 1), 0.0)
+            fullest = -np.sort(-each, axis=1)[:, : shape.gpus]
+            full = np.where(fits.way == way, fullest.mean(axis=1), full)
+        return full
+
+    def distance(self, view: View) -> Int64s:
+        """Returns how many bytes each worker on which it does not fit is short of."""
+        return Shortages(self._needs, view, self._exact_gpus).distance()
+
+    def rejections(self, view: View) -> list[tuple[Rejection, ...]]:
+        """Returns why each worker is too small, and what would help."""
+        short = Shortages(self._needs, view, self._exact_gpus)
+        return [short.rejections(row) for row in range(len(view.offer.slots))]
+
+    @staticmethod
+    def _room(view: View, kind: int) -> int:
+        given = view.offer
+        return int(np.where(given.kinds[0] == kind, given.available[0], 0).sum())
+
+
+def shard_packing(needs: VllmNeeds, selection: Selection) -> ShardPacking | Obstacles:
+    """Returns how a model lies on workers, or why it cannot be cut as is asked for."""
+    if selection.exact_gpus:
+        refusal = refuse_count(needs.cuts, needs.options, selection.exact_gpus)
+    else:
+        refusal = refuse_sizes(needs.cuts, needs.options)
+    return ShardPacking(needs, selection) if refusal is None else Obstacles((refusal,))
