@@ -106,6 +106,10 @@ class SafetensorsFacts(_message.Message):
     EXPERT_COUNT_FIELD_NUMBER: _builtins.int
     EXPERT_USED_COUNT_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
+    EXPERT_FEED_FORWARD_LENGTH_FIELD_NUMBER: _builtins.int
+    EXPERT_BLOCK_COUNT_FIELD_NUMBER: _builtins.int
+    QUANTIZATION_GROUP_SIZE_FIELD_NUMBER: _builtins.int
+    RECURRENT_STATE_BYTES_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """Architecture as config.json names it, e.g. "LlamaForCausalLM"."""
     model_type: _builtins.str
@@ -158,6 +162,14 @@ class SafetensorsFacts(_message.Message):
     """Number of experts used for each token."""
     category: _engine_pb2.ModelCategory.ValueType
     """What the model is for."""
+    expert_feed_forward_length: _builtins.int
+    """Width of one expert's feed-forward layer. 0: not a mixture of experts, or not told."""
+    expert_block_count: _builtins.int
+    """How many blocks have experts. 0: all, if any."""
+    quantization_group_size: _builtins.int
+    """How many values along a row share a quantisation scale, or along a side of a square that does. 0: whole rows do."""
+    recurrent_state_bytes: _builtins.int
+    """Bytes that one recurrent block keeps of one request. 0: not told."""
     @_builtins.property
     def tensor_bytes_by_dtype(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Bytes of the tensors by their number format, e.g. "BF16"."""
@@ -192,10 +204,14 @@ class SafetensorsFacts(_message.Message):
         expert_count: _builtins.int = ...,
         expert_used_count: _builtins.int = ...,
         category: _engine_pb2.ModelCategory.ValueType = ...,
+        expert_feed_forward_length: _builtins.int = ...,
+        expert_block_count: _builtins.int = ...,
+        quantization_group_size: _builtins.int = ...,
+        recurrent_state_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attention_block_count", b"attention_block_count", "block_count", b"block_count", "category", b"category", "context_length", b"context_length", "dtype", b"dtype", "embedding_bytes", b"embedding_bytes", "expert_bytes", b"expert_bytes", "expert_count", b"expert_count", "expert_used_count", b"expert_used_count", "feed_forward_length", b"feed_forward_length", "head_count", b"head_count", "head_count_kv", b"head_count_kv", "head_size", b"head_size", "hidden_size", b"hidden_size", "latent_values_per_token", b"latent_values_per_token", "model_type", b"model_type", "parameter_count", b"parameter_count", "quantization", b"quantization", "quantization_bits", b"quantization_bits", "sliding_window", b"sliding_window", "sliding_window_block_count", b"sliding_window_block_count", "tensor_bytes_by_dtype", b"tensor_bytes_by_dtype", "total_tensor_bytes", b"total_tensor_bytes", "tower_bytes", b"tower_bytes", "vision_head_count", b"vision_head_count", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attention_block_count", b"attention_block_count", "block_count", b"block_count", "category", b"category", "context_length", b"context_length", "dtype", b"dtype", "embedding_bytes", b"embedding_bytes", "expert_block_count", b"expert_block_count", "expert_bytes", b"expert_bytes", "expert_count", b"expert_count", "expert_feed_forward_length", b"expert_feed_forward_length", "expert_used_count", b"expert_used_count", "feed_forward_length", b"feed_forward_length", "head_count", b"head_count", "head_count_kv", b"head_count_kv", "head_size", b"head_size", "hidden_size", b"hidden_size", "latent_values_per_token", b"latent_values_per_token", "model_type", b"model_type", "parameter_count", b"parameter_count", "quantization", b"quantization", "quantization_bits", b"quantization_bits", "quantization_group_size", b"quantization_group_size", "recurrent_state_bytes", b"recurrent_state_bytes", "sliding_window", b"sliding_window", "sliding_window_block_count", b"sliding_window_block_count", "tensor_bytes_by_dtype", b"tensor_bytes_by_dtype", "total_tensor_bytes", b"total_tensor_bytes", "tower_bytes", b"tower_bytes", "vision_head_count", b"vision_head_count", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

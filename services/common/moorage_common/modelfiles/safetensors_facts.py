@@ -53,3 +53,11 @@ class SafetensorsFacts:
     """0: not a mixture of experts."""
     expert_used_count: int
     category: ModelCategory
+    expert_feed_forward_length: int = 0
+    """Width of one expert's feed-forward layer. 0: not a mixture of experts, or not told."""
+    expert_block_count: int = 0
+    """Blocks that have experts. 0: all, if any."""
+    quantization_group_size: int = 0
+    """Values along a row that share a quantisation scale, or along a side of a square that does. 0: whole rows do."""
+    recurrent_state_bytes: int = 0
+    """Bytes that one recurrent block keeps of one request. 0: not told."""

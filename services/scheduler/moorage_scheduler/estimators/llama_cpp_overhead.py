@@ -1,0 +1,16 @@
+"""What llama.cpp takes beside a model, as `gguf` assumes it too."""
+
+from collections.abc import Mapping
+
+from moorage_common.core.states import AcceleratorKind
+
+_MIB = 2**20
+PROCESS_BYTES = 31 * _MIB
+"""RAM of the engine's code, its threads' stacks and its scratch, measured with next to no model."""
+DRIVER_BYTES: Mapping[AcceleratorKind, int] = {
+    AcceleratorKind.CUDA: 512 * _MIB,
+    AcceleratorKind.ROCM: 512 * _MIB,
+    AcceleratorKind.METAL: 64 * _MIB,
+    AcceleratorKind.CANN: 512 * _MIB,
+}
+"""Context, kernels and libraries on each GPU: assumptions, at the upper end of what is usual."""
