@@ -7,12 +7,15 @@ from types import MappingProxyType
 from moorage_common.core.placement import PlacementReason
 from moorage_common.core.states import EngineKind
 from moorage_common.modelfiles.gguf_facts import GgufFacts
+from moorage_common.modelfiles.safetensors_facts import SafetensorsFacts
 from moorage_scheduler.core.explanation import Rejection
 from moorage_scheduler.core.layers.packing import LayerPacking
 from moorage_scheduler.core.packing import Obstacles, Packing
 from moorage_scheduler.core.request import Request
 from moorage_scheduler.core.shards.packing import shard_packing
+from moorage_scheduler.core.sizes import LayerSizes, VllmSizes
 from moorage_scheduler.estimators.gguf import gguf_profile
+from moorage_scheduler.estimators.layer_sizes import layer_profile
 from moorage_scheduler.estimators.vllm import vllm_needs
 
 
@@ -22,15 +25,23 @@ def packing_of(request: Request) -> Packing | Obstacles:
 
 
 def _layers(request: Request) -> Packing | Obstacles:
-    if not isinstance(request.facts, GgufFacts):
-        return _unreadable(request, "GGUF")
-    return LayerPacking(partial(gguf_profile, request.facts), request.options, request.selection)
+    match request.facts:
+        case GgufFacts():
+            estimate = partial(gguf_profile, request.facts)
+        case LayerSizes():
+            estimate = partial(layer_profile, request.facts)
+        case _:
+            return _unreadable(request, needed="GGUF", available="safetensors")
+    return LayerPacking(estimate, request.options, request.selection)
 
 
 def _shards(request: Request) -> Packing | Obstacles:
-    if isinstance(request.facts, GgufFacts):
-        return _unreadable(request, "safetensors")
-    return shard_packing(vllm_needs(request.facts, request.vllm, request.category), request.selection)
+    match request.facts:
+        case SafetensorsFacts() | VllmSizes():
+            needs = vllm_needs(request.facts, request.vllm, request.category)
+            return shard_packing(needs, request.selection)
+        case _:
+            return _unreadable(request, needed="safetensors", available="GGUF")
 
 
 _PACKINGS: Mapping[EngineKind, Callable[[Request], Packing | Obstacles]] = MappingProxyType(
@@ -38,15 +49,11 @@ _PACKINGS: Mapping[EngineKind, Callable[[Request], Packing | Obstacles]] = Mappi
 )
 
 
-def _unreadable(request: Request, needed: str) -> Obstacles:
-    available = "GGUF" if isinstance(request.facts, GgufFacts) else "safetensors"
-    return Obstacles(
-        (
-            Rejection(
-                reason=PlacementReason.MODEL_UNSUPPORTED,
-                needed=needed,
-                available=available,
-                remedy=f"{request.engine.value} reads {needed}: choose the engine that fits the files",
-            ),
-        )
+def _unreadable(request: Request, *, needed: str, available: str) -> Obstacles:
+    rejection = Rejection(
+        reason=PlacementReason.MODEL_UNSUPPORTED,
+        needed=needed,
+        available=available,
+        remedy=f"{request.engine.value} reads {needed}: choose the engine that fits the files",
     )
+    return Obstacles((rejection,))

@@ -19,6 +19,7 @@ from moorage_common.modelfiles.safetensors_facts import SafetensorsFacts
 from moorage_scheduler.core.cluster import Pool, Tenant
 from moorage_scheduler.core.explanation import Explanation
 from moorage_scheduler.core.parallel import ParallelShape
+from moorage_scheduler.core.sizes import LayerSizes, VllmSizes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +107,8 @@ class Selection:
         return self.gpus_per_replica or len(self.gpus)
 
 
-Facts: TypeAlias = GgufFacts | SafetensorsFacts
-"""What is known of a model's files."""
+Facts: TypeAlias = GgufFacts | LayerSizes | SafetensorsFacts | VllmSizes
+"""What is known of a model: what its files say, or what it needs in bytes. The first two are for llama.cpp."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +139,11 @@ class Request:
     """Where the instance was bound last. Empty: nowhere."""
     nominated_worker: str = ""
     """Where its artifact was fetched for it: it goes there if it can. Empty: nowhere."""
+
+    @property
+    def quantization(self) -> str:
+        """How weights are quantised, as files name it. Empty: not, or not known."""
+        return "" if isinstance(self.facts, LayerSizes) else self.facts.quantization
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

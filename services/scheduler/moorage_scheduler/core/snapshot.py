@@ -134,6 +134,12 @@ class Builds:
             [ACCELERATORS.bits(kind for build in each for kind in build.drives) for each in builds], np.int64
         )
         """[slot]: bits of the kinds that they compute on."""
+        versions = [tuple(build.version for build in each) for each in builds]
+        self.versions: tuple[tuple[str, ...], ...] = tuple(dict.fromkeys(versions))
+        """Every set of versions that some worker has."""
+        places = {each: position for position, each in enumerate(self.versions)}
+        self.version: NDArray[np.intp] = np.array([places[each] for each in versions], np.intp)
+        """[slot]: position of the worker's versions in `versions`."""
         self.distributes: Mask = np.array(
             [any(build.distributes for build in each) for each in builds], dtype=np.bool_
         )

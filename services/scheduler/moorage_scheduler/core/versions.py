@@ -1,11 +1,14 @@
 """Versions: of engines, as models wish for them; of drivers and compute capabilities, as numbers to compare."""
 
+import re
+
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 UNKNOWN = 2**62
 """The number of a version that is not known: it is taken for new enough."""
 
+_NUMBERS = re.compile(r"v?(\d{1,9}(?:\.\d{1,9})*)")
 _PART = 2**15
 _PARTS = 4
 
@@ -34,14 +37,9 @@ class VersionWish:
 
 
 def parse(text: str) -> tuple[int, ...]:
-    """Returns the leading numbers of a version, e.g. (550, 54, 14). Empty: there are none."""
-    numbers: list[int] = []
-    for part in text.strip().split("."):
-        digits = part if part.isdecimal() and part.isascii() else ""
-        if not digits or len(numbers) == _PARTS:
-            break
-        numbers.append(min(int(digits), _PART - 1))
-    return tuple(numbers)
+    """Returns the numbers that a version starts with: (535, 104, 5) for ``535.104.05``. Empty: there are none."""
+    found = _NUMBERS.match(text.strip())
+    return tuple(int(part) for part in found[1].split(".")) if found else ()
 
 
 def number(version: tuple[int, ...]) -> int:
@@ -50,5 +48,5 @@ def number(version: tuple[int, ...]) -> int:
         return UNKNOWN
     total = 0
     for position in range(_PARTS):
-        total = total * _PART + (version[position] if position < len(version) else 0)
+        total = total * _PART + min(version[position] if position < len(version) else 0, _PART - 1)
     return total

@@ -1,45 +1,12 @@
 """What a model needs in llama.cpp, given in bytes: used as given, nothing is computed from an architecture."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 
-from moorage_common.core.placement import ModelCategory
 from moorage_scheduler.core.memory import MemoryProfile, Parts, Unit
 from moorage_scheduler.core.request import LlamaCppOptions
+from moorage_scheduler.core.sizes import LayerSizes
 from moorage_scheduler.estimators.gguf_context import DEFAULT_CONTEXT
 from moorage_scheduler.estimators.llama_cpp_overhead import DRIVER_BYTES, PROCESS_BYTES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerSizes:
-    """The facts of one model in bytes. What is 0 or empty costs nothing."""
-
-    block_weight_bytes: tuple[int, ...]
-    """Weights of each block, from the first."""
-    output_bytes: int = 0
-    """Output norm and head."""
-    token_embedding_bytes: int = 0
-    block_kv_bytes: tuple[int, ...] = ()
-    """Keys and values of each block for the whole context, from the first. Empty: by the token."""
-    kv_bytes_per_token_per_block: int = 0
-    """Where `block_kv_bytes` is empty."""
-    gpu_compute_bytes: int = 0
-    """Compute buffers on each GPU that is used."""
-    ram_compute_bytes: int = 0
-    """Compute buffers in RAM."""
-    gpu_overhead_bytes: int | None = None
-    """What the engine takes on each GPU besides. None: as usual."""
-    ram_overhead_bytes: int | None = None
-    """What the engine takes of RAM besides. None: as usual."""
-    context_length: int = 0
-    """Tokens that the model was made for."""
-    lora_bytes: int = 0
-    """Adapters, which lie beside the blocks that they change."""
-    draft_bytes: int = 0
-    """A draft model, which lies beside the output layer."""
-    projector_bytes: int = 0
-    """A multimodal projector, which lies beside the output layer."""
-    category: ModelCategory = ModelCategory.LLM
 
 
 def layer_profile(sizes: LayerSizes, options: LlamaCppOptions) -> MemoryProfile:

@@ -15,10 +15,11 @@ from moorage_common.modelfiles.safetensors_facts import SafetensorsFacts
 from moorage_scheduler.core.memory import Parts
 from moorage_scheduler.core.parallel import ParallelShape
 from moorage_scheduler.core.request import VllmOptions
+from moorage_scheduler.core.sizes import VllmSizes
 from moorage_scheduler.estimators.vllm_cuts import Cuts
 from moorage_scheduler.estimators.vllm_facts import FactsEstimate
 from moorage_scheduler.estimators.vllm_overhead import gpu_context
-from moorage_scheduler.estimators.vllm_sizes import SizesEstimate, VllmSizes
+from moorage_scheduler.estimators.vllm_sizes import SizesEstimate
 from moorage_scheduler.estimators.vllm_stages import Stage, stages
 
 DEFAULT_UTILIZATION = 0.9

@@ -2,10 +2,12 @@
 
 from moorage_scheduler.filters.accelerator import AcceleratorRule
 from moorage_scheduler.filters.base import CardRule, Filter
+from moorage_scheduler.filters.capability import CapabilityRule
 from moorage_scheduler.filters.cordon import CordonFilter
 from moorage_scheduler.filters.cpu_architecture import CpuArchitectureFilter
 from moorage_scheduler.filters.disk import DiskFilter
 from moorage_scheduler.filters.drain import DrainFilter
+from moorage_scheduler.filters.driver import DriverRule
 from moorage_scheduler.filters.engine import EngineFilter
 from moorage_scheduler.filters.engine_version import EngineVersionFilter
 from moorage_scheduler.filters.gpu_selection import GpuSelectionRule
@@ -28,6 +30,8 @@ FILTERS: tuple[Filter | CardRule, ...] = (
     AcceleratorRule(),  # needs to know what the engine drives
     EngineFilter(),  # only on a machine that could run it is it worth installing
     EngineVersionFilter(),  # only where there is one is it worth another
+    CapabilityRule(),  # depends on the build that is there: after the rules about builds
+    DriverRule(),
     LocalPathFilter(),
     DiskFilter(),
     GpuSelectionRule(),  # last: what is wrong with a chosen card should be said before that others were not chosen

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from moorage_common.core.placement import VllmDtype
 from moorage_common.core.states import AcceleratorKind, EngineKind
-from moorage_scheduler.filters.cuda import MIN_DRIVER, cuda_of, numbers
+from moorage_scheduler.core.versions import parse
+from moorage_scheduler.filters.cuda import MIN_DRIVER, cuda_of
 from moorage_scheduler.filters.quantizations import CANN, CUDA_CAPABILITY, ROCM
 
 _NONE = (0, 0)
@@ -35,14 +36,6 @@ class CardNeeds:
     """Compute capability, for CUDA. (0, 0): any."""
     min_driver: tuple[int, ...] = ()
     """The driver's version. Empty: any."""
-
-    def misses_capability(self, capability: str) -> bool:
-        """Returns whether a card that reports this capability is too old. One that reports none is not."""
-        return bool(numbers(capability)) and numbers(capability) < self.min_capability
-
-    def misses_driver(self, version: str) -> bool:
-        """Returns whether a driver of this version is too old. One that reports none is not."""
-        return bool(numbers(version)) and numbers(version) < self.min_driver
 
 
 def needs_of(
@@ -79,7 +72,7 @@ def needs_of(
 
 
 def _default_cuda(version: str) -> int:
-    return 13 if numbers(version) >= _VLLM_ON_CUDA_13 else 12
+    return 13 if parse(version) >= _VLLM_ON_CUDA_13 else 12
 
 
 def _llama_cpp(kind: AcceleratorKind, version: str) -> CardNeeds:

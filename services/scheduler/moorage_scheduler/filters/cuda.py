@@ -17,9 +17,3 @@ def cuda_of(version: str) -> int | None:
     found = _IN_VERSION.search(version)
     major = int(found[1]) if found else None
     return major if major in MIN_DRIVER else None
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """Returns the numbers that a version starts with, to compare: (535, 104, 5) for ``535.104.05``."""
-    found = re.match(r"v?(\d+(?:\.\d+)*)", version.strip())
-    return tuple(int(part) for part in found[1].split(".")) if found else ()

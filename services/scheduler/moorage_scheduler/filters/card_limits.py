@@ -1,0 +1,41 @@
+"""Asks what engines need of cards once per sort of worker, and holds all cards against it."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from moorage_common.core.states import AcceleratorKind
+from moorage_scheduler.core.codes import ACCELERATORS
+from moorage_scheduler.core.snapshot import Int64s
+from moorage_scheduler.filters.base import Mask, Request, Snapshot
+from moorage_scheduler.filters.card_needs import CardNeeds, needs_of
+
+IMPOSSIBLE = 2**63 - 1
+"""A limit that no card meets, also none of which nothing is known."""
+
+
+def admitted(snapshot: Snapshot, request: Request, column: Int64s, limit: Callable[[CardNeeds], int]) -> Mask:
+    """Returns, as [slot, pool], which cards are at or above the limit of some build of the engine that is there."""
+    builds = snapshot.rows.builds(request.engine, request.engine_version)
+    limits = np.zeros((len(builds.versions), len(ACCELERATORS)), np.int64)
+    for position, versions in enumerate(builds.versions):
+        for kind in AcceleratorKind:
+            needs = [_needs(request, kind, version) for version in versions]
+            limits[position, ACCELERATORS.of(kind)] = min(map(limit, needs), default=0)
+    return np.asarray(column >= limits[builds.version[:, np.newaxis], snapshot.columns.kinds])
+
+
+def needs_on(snapshot: Snapshot, request: Request, slot: int, kind: AcceleratorKind) -> CardNeeds:
+    """Returns what the least demanding build of a worker needs of a card."""
+    builds = snapshot.rows.builds(request.engine, request.engine_version)
+    needs = [_needs(request, kind, version) for version in builds.versions[builds.version[slot]]]
+    return min(needs, key=lambda each: (not each.supported, each.min_capability, each.min_driver))
+
+
+def text(version: tuple[int, ...]) -> str:
+    """Returns a version as people write it."""
+    return ".".join(map(str, version)) or "unknown"
+
+
+def _needs(request: Request, kind: AcceleratorKind, version: str) -> CardNeeds:
+    return needs_of(request.engine, request.quantization, request.vllm.dtype, kind, version=version)
