@@ -46,7 +46,7 @@ class ChannelConfig:
     """A probe that is not answered for so many seconds ends the connection and its calls."""
     actor: str = ""
     """Who calls, e.g. "ada@bridge": goes with every call, for the registry's audit records. Printable ASCII.
-    Empty: not said."""
+    Whoever asked for the call being served goes before it. Empty: not said."""
 
 
 def open_channel(
