@@ -105,9 +105,7 @@ async def call_by_hand(server, actor: bytes) -> None:
         b"x-moorage-actor": actor,
     }
     # Header fields as they are, neither indexed nor packed.
-    head = b"".join(
-        bytes([0, len(key)]) + key + bytes([len(value)]) + value for key, value in fields.items()
-    )
+    head = b"".join(bytes([0, len(key)]) + key + bytes([len(value)]) + value for key, value in fields.items())
     message = GET.SerializeToString()
     body = b"\0" + len(message).to_bytes(4, "big") + message
     # Frames: kind, flags, stream, content. First settings, then the head, then the body and the end of the stream.

@@ -397,7 +397,7 @@ Global___Accelerator: _TypeAlias = Accelerator  # noqa: Y015
 
 @_typing.final
 class InstalledEngine(_message.Message):
-    """An engine that an agent can start."""
+    """An engine that an agent can start: it was run, and said what it is, when the agent started."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
