@@ -25,10 +25,10 @@ from moorage_agent.mesh.reporter import Reporter
 from moorage_agent.servicer import AgentServicer
 from moorage_agent.storage.layout import Layout
 from moorage_agent.storage.node import NodeLock, load_node_id
+from moorage_common.core.address import Address
 from moorage_common.core.backoff import Backoff, BackoffPolicy
 from moorage_common.core.clock import SystemClock
 from moorage_common.core.names import worker_name
-from moorage_common.rpc.address import Address, require_plaintext_allowed
 from moorage_common.rpc.channels import ChannelConfig
 from moorage_common.rpc.clients import RegistryClient
 from moorage_common.rpc.server import RpcServer, ServerConfig
@@ -42,7 +42,6 @@ _RECONNECT = BackoffPolicy(first_s=0.5, cap_s=10.0)
 
 async def serve(settings: AgentSettings, process: Process) -> None:
     """Runs the agent until it is told to stop."""
-    require_plaintext_allowed(Address(settings.engine_host, 0), insecure=settings.insecure)
     layout = Layout(settings.data_dir)
     layout.create()
     lock = NodeLock.take(layout.lock_file)

@@ -256,7 +256,7 @@ async def test_a_taken_port_is_said(start_agent: StartAgent) -> None:
 
 async def test_engines_serve_on_loopback_unless_told_otherwise(start_agent: StartAgent) -> None:
     agent = start_agent("--engine-host", "0.0.0.0")
-    assert await agent.wait() == 1
+    assert await agent.wait() == 2
     assert "not a loopback address" in agent.said()
 
 

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from opentelemetry.instrumentation.grpc import aio_client_interceptors
 
-from moorage_common.rpc.address import Address, require_plaintext_allowed
+from moorage_common.core.address import Address, require_plaintext_allowed
 from moorage_common.rpc.outgoing import CallDefaults, outgoing_interceptors
 from moorage_common.rpc.retries import service_config
 from moorage_common.runtime.telemetry import Telemetry
