@@ -68,6 +68,7 @@ def test_what_is_spoken_to_in_plaintext_is_on_this_machine_unless_said_aloud(
         *("", "mysql://127.0.0.1/moorage", "127.0.0.1:5432", "postgresql://127.0.0.1:x/moorage"),
         *("postgresql://ada:se/cret@127.0.0.1/moorage", "postgresql://ada:se@cret@127.0.0.1/moorage"),
         *(
+            "postgresql://ada:12/secret@127.0.0.1/moorage",
             "postgresql://ada:se#cret@127.0.0.1/moorage",
             "postgresql://[::1/moorage",
             "postgresql:///moorage?x",

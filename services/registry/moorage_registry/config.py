@@ -32,8 +32,15 @@ def _is_database_url(url: str) -> bool:
         ports = [urlsplit(f"//{host}").port for host in hosts.split(",")]
     except ValueError:
         return False
-    known = parts.scheme in {"postgresql", "postgres"} and not parts.fragment
-    return known and parts.netloc.count("@") <= 1 and 0 not in ports
+    # An @ elsewhere means that something before it ended the host too early: a password, most likely.
+    misplaced = parts.fragment or parts.netloc.count("@") > 1 or "@" in parts.path
+    return parts.scheme in {"postgresql", "postgres"} and not misplaced and 0 not in ports
+
+
+def whereabouts(url: str) -> str:
+    """Returns host, port and database of a URL that was taken as a setting: what of it may be shown."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2] + parts.path
 
 
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
