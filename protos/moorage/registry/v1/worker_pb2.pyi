@@ -180,7 +180,7 @@ class Worker(_message.Message):
     etag: _builtins.str
     """Changes with every change of the worker; give it back with an update to lose no other's change."""
     version: _builtins.int
-    """Grows with every change of the worker. A watcher that holds a higher one ignores the event."""
+    """Grows with every change of the worker. A watcher that holds it or a higher one ignores the event."""
     state: Global___WorkerState.ValueType
     """Whether it can be given work."""
     cordoned: _builtins.bool
