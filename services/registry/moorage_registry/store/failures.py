@@ -57,10 +57,11 @@ def cause(error: MoorageError) -> str:
 
     No password is in it: what cannot be read as a URL was refused as a setting, and nobody else repeats one.
     """
-    return _one_line(error.__cause__ or error)
+    return said_in_one_line(error.__cause__ or error)
 
 
-def _one_line(error: BaseException) -> str:
+def said_in_one_line(error: BaseException) -> str:
+    """Returns what the database or the system said, without what libraries put around it."""
     # SQLAlchemy's error is around its own idea of asyncpg's, and that around what asyncpg raised.
     wrapped = getattr(error, "orig", error)
     behind = wrapped.__cause__ or wrapped
@@ -117,7 +118,7 @@ def _refusal(error: BaseException) -> MoorageError | None:
             )
         case "28000" | "28P01" | "3D000":
             return FailedPrecondition(
-                f"the database refuses the registry: {_one_line(error)}",
+                f"the database refuses the registry: {said_in_one_line(error)}",
                 reason=ErrorReason.DATABASE_UNAVAILABLE,
                 remedy="Check database_url and migration_database_url: role, password, database.",
             )
