@@ -23,6 +23,10 @@ a file of secrets, and that over the default. This page is made of the settings 
 
 A file of secrets has the name of the variable, in small letters or in capitals, and lies in the folder that
 `MOORAGE_SECRETS_DIR` names: what is in the file is the setting.
+
+A service whose settings are wrong ends with exit code 2 before it does anything, and says in one line which, by flag
+and variables, and why. Any other failure ends it with 1; a clean stop with 0. Hosts are not looked up for that: an
+address that nobody answers at is no wrong setting.
 """
 
 

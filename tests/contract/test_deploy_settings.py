@@ -16,7 +16,7 @@ from deploy_files import (
     unit_settings,
 )
 
-from moorage_common.rpc.address import Address
+from moorage_common.core.address import Address
 from moorage_common.runtime.config import SECRETS_DIR, load_settings
 
 SERVICES = tuple(SETTINGS)

@@ -120,6 +120,10 @@ def test_the_audit_says_who_did_what(mesh: MeshUnderTest, tiny_file: Path) -> No
     assert "@" in record["actor"]
     assert "replicas: 1 → 2" in mesh.moor("audit", "audited").stdout
     mesh.moor("delete", "audited")
+    # A downloader that is asked for something asks the registry for it, and is not who wanted it.
+    mesh.moor("pull", f"file:{tiny_file}")
+    audit = mesh.moor("audit", "--filter", 'method = "*CreateDownloadRecord"', "-o", "json")
+    assert {pull["actor"] for pull in json.loads(audit.stdout)["records"]} == {record["actor"]}
 
 
 def test_a_watch_of_one_name_hears_of_no_other(mesh: MeshUnderTest, tiny_file: Path) -> None:

@@ -68,6 +68,9 @@ def test_a_model_from_creation_to_its_end(mesh: MeshUnderTest, tiny_file: Path) 
         stdout=subprocess.PIPE,
         text=True,
     )
+    stream = events(watch)
+    # What is now has been sent: from here on the watch tells every change, also one that passes at once.
+    next(event for event in stream if event["operation"] == "WATCH_OPERATION_BOOKMARK")
     created = mesh.call(
         "registry",
         f"{MODELS}/CreateModel",
@@ -80,17 +83,17 @@ def test_a_model_from_creation_to_its_end(mesh: MeshUnderTest, tiny_file: Path) 
     )
     assert again["model"]["uid"] == created["model"]["uid"]
 
-    states = []
-    for event in events(watch):
+    seen = []
+    for event in stream:
         instance = event.get("instance", {})
         if instance.get("name", "").startswith("models/stranger/"):
-            states.append(instance["state"])
+            seen.append((event["operation"], instance["state"]))
             if instance["state"] == "INSTANCE_STATE_RUNNING":
                 break
     watch.terminate()
     watch.communicate()
-    assert states[0] == "INSTANCE_STATE_PENDING"
-    assert "INSTANCE_STATE_STARTING" in states
+    assert seen[0] == ("WATCH_OPERATION_CREATED", "INSTANCE_STATE_PENDING")
+    assert ("WATCH_OPERATION_UPDATED", "INSTANCE_STATE_STARTING") in seen
 
     instance = mesh.instance("stranger")
     answer = mesh.call(

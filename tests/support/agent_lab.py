@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +79,9 @@ class EngineLab:
     seen: list[EnginePhase] = field(default_factory=list)
     """Phases that the one engine was in when something changed."""
 
-    def manager(self, **changes: Any) -> EngineManager:
+    def manager(
+        self, *, installed: Collection[EngineKind] = frozenset(EngineKind), **changes: Any
+    ) -> EngineManager:
         values: dict[str, Any] = {
             "root": self.root,
             "host": "127.0.0.1",
@@ -95,6 +97,7 @@ class EngineLab:
 
         manager = EngineManager(
             engines={EngineKind.LLAMA_CPP: self.engine},
+            installed=installed,
             files=self.files,
             settings=EngineSettings(**{**values, **changes}),
             tasks=self.tasks,
@@ -135,3 +138,12 @@ def end_engines(root: Path) -> None:
                 os.killpg(identity.pid, signal.SIGKILL)
             with suppress(ChildProcessError):
                 os.waitpid(identity.pid, 0)
+
+
+def break_wheel(folder: Path) -> dict[str, str]:
+    """Returns an environment in which the xllamacpp wheel is installed but its library cannot be loaded.
+
+    It needs libgomp of the system, which slim images lack.
+    """
+    (folder / "libgomp.so.1").write_text("no library\n")
+    return {"LD_LIBRARY_PATH": str(folder)}

@@ -7,10 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from fleet_tools import GIB, Fleet
@@ -99,7 +100,14 @@ class AgentProcess:
 
     @classmethod
     def start(
-        cls, *, registry: str, data_dir: Path, logs: Path, port: int, arguments: tuple[str, ...] = ()
+        cls,
+        *,
+        registry: str,
+        data_dir: Path,
+        logs: Path,
+        port: int,
+        arguments: tuple[str, ...] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> "AgentProcess":
         output = logs / f"agent-{port}.log"
         address = f"127.0.0.1:{port}"
@@ -110,7 +118,7 @@ class AgentProcess:
                 [sys.executable, "-m", "moorage_agent", *flags, *arguments],
                 stdout=log,
                 stderr=log,
-                env={"PATH": os.environ["PATH"]},
+                env={"PATH": os.environ["PATH"], **environment},
             )
         return cls(process, output, address)
 

@@ -1,7 +1,7 @@
 """What works on one node, put together: needs no registry to be made, or to be looked at."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -59,6 +59,7 @@ def build_agent(
     layout: Layout,
     *,
     engines: Mapping[EngineKind, Engine],
+    installed: Collection[EngineKind],
     source: BlobSource,
     surroundings: Surroundings,
 ) -> Agent:
@@ -67,7 +68,8 @@ def build_agent(
     Args:
         settings: The agent's settings.
         layout: Its data directory.
-        engines: The engines that can be started.
+        engines: The engines that can be looked after, should they run already.
+        installed: Those of them that can be started.
         source: Where the bytes of artifacts come from.
         surroundings: What the process gives.
     """
@@ -85,6 +87,7 @@ def build_agent(
     )
     manager = EngineManager(
         engines=engines,
+        installed=installed,
         files=store,
         settings=_engine_settings(settings, layout, surroundings),
         tasks=tasks,

@@ -1,11 +1,14 @@
 """The agent's settings."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from moorage_common.core.address import Address
+from moorage_common.runtime.addresses import HostName, ListenAddress, MaybeHostName, ServerAddress
 from moorage_common.runtime.config import Seconds, ServiceSettings
 
 
@@ -15,17 +18,17 @@ class AgentSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="MOORAGE_AGENT_", cli_prog_name="moorage-agent")
     shared_environment: ClassVar[dict[str, str]] = {"registry_address": "MOORAGE_REGISTRY"}
 
-    listen: str = "127.0.0.1:7603"
+    listen: ListenAddress = "127.0.0.1:7603"
     """Address to serve on, host:port."""
-    registry_address: str = "127.0.0.1:7600"
+    registry_address: ServerAddress = "127.0.0.1:7600"
     """Where the registry is, host:port."""
     worker_name: str = ""
     """Id of this node's worker. Empty: the host name, in small letters, digits and hyphens."""
     data_dir: Path = Path(".moorage/agent")
     """Where artifacts, and the state of engines, are kept. Tells who the node is: do not share or copy it."""
-    public_host: str = ""
+    public_host: MaybeHostName = ""
     """Host under which others reach this node. Empty: the address listened on, or the host name."""
-    engine_host: str = "127.0.0.1"
+    engine_host: HostName = "127.0.0.1"
     """Address that engines serve their OpenAI-compatible API on."""
     llama_server: Path | None = None
     """A llama-server to use in place of the xllamacpp package."""
@@ -47,3 +50,11 @@ class AgentSettings(ServiceSettings):
     """How long an engine that was told to end is waited for before it is killed, in seconds."""
     engine_log_limit_bytes: int = Field(default=16 * 2**20, ge=2**16)
     """An engine's log is cut when it is longer than this; it takes up to twice as much."""
+
+    def plaintext_addresses(self) -> Mapping[str, Address]:
+        """Returns what is listened on and spoken to in plaintext, by setting."""
+        return {
+            **super().plaintext_addresses(),
+            "registry_address": Address.parse(self.registry_address),
+            "engine_host": Address(self.engine_host, 0),
+        }

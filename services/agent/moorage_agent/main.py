@@ -15,7 +15,7 @@ from moorage_agent.agent import Agent, Surroundings, build_agent
 from moorage_agent.config import AgentSettings
 from moorage_agent.core.naming import public_host, worker_id
 from moorage_agent.devices.host import HostFacts, host_facts
-from moorage_agent.engines.contract import Engine
+from moorage_agent.engines.contract import Engine, EngineUnusable, InstalledEngine
 from moorage_agent.engines.llama_server import LlamaServerEngine
 from moorage_agent.engines.xllamacpp import XllamacppEngine
 from moorage_agent.mesh.blobs import MeshBlobSource
@@ -25,21 +25,23 @@ from moorage_agent.mesh.reporter import Reporter
 from moorage_agent.servicer import AgentServicer
 from moorage_agent.storage.layout import Layout
 from moorage_agent.storage.node import NodeLock, load_node_id
+from moorage_common.core.address import Address
 from moorage_common.core.backoff import Backoff, BackoffPolicy
 from moorage_common.core.clock import SystemClock
 from moorage_common.core.names import worker_name
-from moorage_common.rpc.address import Address, require_plaintext_allowed
 from moorage_common.rpc.channels import ChannelConfig
 from moorage_common.rpc.clients import RegistryClient
 from moorage_common.rpc.server import RpcServer, ServerConfig
+from moorage_common.runtime.logs import get_logger
 from moorage_common.runtime.service import Process, run_service
+
+log = get_logger(__name__)
 
 _RECONNECT = BackoffPolicy(first_s=0.5, cap_s=10.0)
 
 
 async def serve(settings: AgentSettings, process: Process) -> None:
     """Runs the agent until it is told to stop."""
-    require_plaintext_allowed(Address(settings.engine_host, 0), insecure=settings.insecure)
     layout = Layout(settings.data_dir)
     layout.create()
     lock = NodeLock.take(layout.lock_file)
@@ -59,11 +61,12 @@ async def _serve(settings: AgentSettings, process: Process, layout: Layout, stac
     http = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
     server = await stack.enter_async_context(RpcServer(ServerConfig.of(settings), telemetry=telemetry))
     engine = _engine(settings, http, host)
-    installed = await engine.installed()
+    installed = await _installed(engine)
     agent = build_agent(
         settings,
         layout,
-        engines={engine.kind: engine} if installed else {},
+        engines={engine.kind: engine},
+        installed=[found.kind for found in installed],
         source=source,
         surroundings=Surroundings(
             environment=os.environ,
@@ -81,7 +84,7 @@ async def _serve(settings: AgentSettings, process: Process, layout: Layout, stac
         standing = StandingFacts(
             identity=identity,
             host=host,
-            engines=(installed,) if installed else (),
+            engines=installed,
             reserved=Reserved(ram_bytes=settings.reserved_ram_bytes, gpu_bytes=settings.reserved_gpu_bytes),
         )
         return node_facts(standing, agent.monitor.gpus)
@@ -97,7 +100,7 @@ async def _serve(settings: AgentSettings, process: Process, layout: Layout, stac
             monitor=agent.monitor,
             engines=agent.engines,
             copies=agent.copies,
-            versions={installed.kind: installed.version} if installed else {},
+            versions={found.kind: found.version for found in installed},
         ),
     )
     await server.start()
@@ -131,8 +134,22 @@ async def _work(
 
 def _engine(settings: AgentSettings, http: aiohttp.ClientSession, host: HostFacts) -> Engine:
     if settings.llama_server is not None:
-        return LlamaServerEngine(http, binary=settings.llama_server, default_threads=host.cpu_cores)
-    return XllamacppEngine(http, default_threads=host.cpu_cores)
+        return LlamaServerEngine(
+            http, binary=settings.llama_server, environment=os.environ, default_threads=host.cpu_cores
+        )
+    return XllamacppEngine(http, environment=os.environ, default_threads=host.cpu_cores)
+
+
+async def _installed(engine: Engine) -> tuple[InstalledEngine, ...]:
+    try:
+        return (await engine.installed(),)
+    except EngineUnusable as error:
+        log.warning(
+            "the engine cannot be used, so this node runs no models; mend it, then start the agent again",
+            engine=engine.kind.value,
+            error=str(error),
+        )
+        return ()
 
 
 def _link(

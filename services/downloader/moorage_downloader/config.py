@@ -1,11 +1,20 @@
 """The downloader's settings."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from moorage_common.core.address import Address
+from moorage_common.runtime.addresses import (
+    ListenAddress,
+    MaybeServerAddress,
+    MaybeWebUrl,
+    ServerAddress,
+    WebUrl,
+)
 from moorage_common.runtime.config import ServiceSettings
 
 
@@ -19,18 +28,18 @@ class DownloaderSettings(ServiceSettings):
         "https_proxy": "HTTPS_PROXY",
     }
 
-    listen: str = "127.0.0.1:7602"
-    registry_address: str = "127.0.0.1:7600"
+    listen: ListenAddress = "127.0.0.1:7602"
+    registry_address: ServerAddress = "127.0.0.1:7600"
     """Where the registry serves, HOST:PORT."""
-    advertise_address: str = ""
+    advertise_address: MaybeServerAddress = ""
     """Where workers reach this downloader, HOST:PORT. Empty: where it listens."""
     cache_dir: Path = Path(".moorage/downloader")
     """Folder for what has been pulled, and for what is arriving. Each downloader has its own."""
-    hf_endpoint: str = "https://huggingface.co"
+    hf_endpoint: WebUrl = "https://huggingface.co"
     """URL of the hub that hf: sources are on."""
     hf_token: SecretStr = SecretStr("")
     """Token for the hub. It is shown to the hub's own address and to no other."""
-    https_proxy: str = ""
+    https_proxy: MaybeWebUrl = ""
     """URL of a proxy for the network outside of this machine. Empty: none."""
     file_root: Path = Path("/")
     """Folder that file: sources must be under, also once symbolic links are followed."""
@@ -42,3 +51,7 @@ class DownloaderSettings(ServiceSettings):
     """Sources that are resolved at the same time."""
     poll_interval_s: float = Field(default=5.0, gt=0)
     """Seconds after which the registry is asked for work even if nothing seems to have changed."""
+
+    def plaintext_addresses(self) -> Mapping[str, Address]:
+        """Returns what is listened on and spoken to in plaintext, by setting."""
+        return {**super().plaintext_addresses(), "registry_address": Address.parse(self.registry_address)}

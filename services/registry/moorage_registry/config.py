@@ -1,11 +1,52 @@
 """The registry's settings."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+from urllib.parse import parse_qs, urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 from pydantic_settings import SettingsConfigDict
 
+from moorage_common.runtime.addresses import ListenAddress
 from moorage_common.runtime.config import ServiceSettings
+
+
+def _database_url(url: str) -> str:
+    if not _is_database_url(url):
+        # Never repeated: it may hold a password.
+        raise PydanticCustomError(
+            "database_url",
+            "must look like postgresql://user:password@host:port/database, with what is no letter or digit in user and "
+            "password percent-encoded",
+        )
+    return url
+
+
+def _is_database_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        if parts.query:
+            parse_qs(parts.query, strict_parsing=True)
+        _, _, hosts = parts.netloc.rpartition("@")
+        # There may be several; a port is checked by being read.
+        ports = [urlsplit(f"//{host}").port for host in hosts.split(",")]
+    except ValueError:
+        return False
+    # An @ elsewhere means that something before it ended the host too early: a password, most likely.
+    misplaced = parts.fragment or parts.netloc.count("@") > 1 or "@" in parts.path
+    return parts.scheme in {"postgresql", "postgres"} and not misplaced and 0 not in ports
+
+
+def whereabouts(url: str) -> str:
+    """Returns host, port and database of a URL that was taken as a setting: what of it may be shown."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2] + parts.path
+
+
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+"""Of a PostgreSQL server, as asyncpg reads it."""
+MaybeDatabaseUrl = Annotated[str, AfterValidator(lambda url: url and _database_url(url))]
+"""The same, or nothing."""
 
 
 class RegistrySettings(ServiceSettings):
@@ -14,11 +55,11 @@ class RegistrySettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="MOORAGE_REGISTRY_", cli_prog_name="moorage-registry")
     shared_environment: ClassVar[dict[str, str]] = {"database_url": "MOORAGE_DATABASE_URL"}
 
-    listen: str = "127.0.0.1:7600"
+    listen: ListenAddress = "127.0.0.1:7600"
     """Address to serve on, host:port."""
-    database_url: str = "postgresql://127.0.0.1:5432/moorage"
+    database_url: DatabaseUrl = "postgresql://127.0.0.1:5432/moorage"
     """PostgreSQL, as the role that reads and writes rows: postgresql://user:password@host:port/database."""
-    migration_database_url: str = ""
+    migration_database_url: MaybeDatabaseUrl = ""
     """PostgreSQL, as the role that owns the tables, for migrations at start. Empty: the same as database_url."""
     database_connections: int = Field(default=10, ge=2, le=500)
     """Database connections at most."""

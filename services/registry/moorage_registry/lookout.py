@@ -8,12 +8,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from moorage_common.core.errors import MoorageError
-from moorage_common.runtime.logs import get_logger
 from moorage_registry.store import glance
 from moorage_registry.store.database import Database
+from moorage_registry.store.failures import cause
 from moorage_registry.store.glance import Glance
-
-log = get_logger(__name__)
 
 _INTERVAL_S = 1.5
 
@@ -26,6 +24,8 @@ class Lookout:
         self._database = database
         self._seen: Glance | None = None
         self._next = asyncio.Event()
+        self.trouble = ""
+        """Why the database did not answer when it last did not."""
 
     async def run(self) -> None:
         """Looks for ever."""
@@ -46,5 +46,5 @@ class Lookout:
             async with self._database.read() as connection:
                 return await glance.look(connection)
         except MoorageError as error:
-            log.debug("the database did not answer", error=error.message)
+            self.trouble = cause(error)
             return None

@@ -20,7 +20,7 @@ from moorage_common.rpc.server import RpcServer, ServerConfig
 from moorage_common.runtime.logs import get_logger
 from moorage_common.runtime.service import Process, run_service
 from moorage_common.runtime.tasks import Run
-from moorage_registry.config import RegistrySettings
+from moorage_registry.config import RegistrySettings, whereabouts
 from moorage_registry.convert.events import encode_change, with_revision
 from moorage_registry.heartbeat.batch import HeartbeatBatch
 from moorage_registry.heartbeat.streams import HeartbeatStreams
@@ -35,6 +35,7 @@ from moorage_registry.servicers.models import ModelServicer
 from moorage_registry.servicers.watch import WatchServicer, add_watch_service
 from moorage_registry.servicers.workers import WorkerServicer
 from moorage_registry.store.database import Database
+from moorage_registry.store.failures import cause
 from moorage_registry.store.migrate import migrate
 from moorage_registry.watch.nudge import nudge
 from moorage_registry.watch.sequencer import Sequencer
@@ -108,12 +109,18 @@ async def serve(settings: RegistrySettings, process: Process) -> None:
 async def _until_migrated(settings: RegistrySettings) -> None:
     """Migrates as soon as the database answers."""
     backoff = Backoff(BackoffPolicy(cap_s=5.0), Random())
+    url = settings.migration_database_url or settings.database_url
     while True:
         try:
-            return await migrate(settings.migration_database_url or settings.database_url)
+            return await migrate(url)
         except Unavailable as error:
             delay = backoff.next_delay_s()
-            log.warning("waiting for the database", error=error.message, retry_in_s=round(delay, 2))
+            log.warning(
+                "waiting for the database",
+                database=whereabouts(url),
+                cause=cause(error),
+                retry_in_s=round(delay, 2),
+            )
             await asyncio.sleep(delay)
 
 

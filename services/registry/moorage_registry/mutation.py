@@ -22,7 +22,8 @@ async def mutate(
     """Runs a change in a transaction and returns its answer.
 
     A ``request_id`` that was answered before gets that answer again, and nothing is changed. With ``validate_only``
-    everything is checked and done, and then rolled back. What is changed goes on record with who asked for it.
+    everything is checked and done, and then rolled back. That asks what would happen now, before the real call or
+    after it: what was answered before is no answer to that. What is changed goes on record with who asked for it.
 
     Args:
         database: Where to run it.
@@ -48,4 +49,5 @@ async def mutate(
         await requests.remember(tx, method, request_id, response.SerializeToString())
         return response
 
-    return await database.transact(answered_once if request_id else audited, commit=not validate_only)
+    once = request_id and not validate_only
+    return await database.transact(answered_once if once else audited, commit=not validate_only)

@@ -14,7 +14,7 @@ async def follow_readiness(lookout: Lookout, server: RpcServer) -> None:
     serving = True
     async for seen in lookout.looks():
         if serving and seen is None:
-            log.warning("the database is away")
+            log.warning("the database is away", cause=lookout.trouble)
             await server.set_not_serving()
         elif not serving and seen is not None:
             log.info("serving", address=server.address)

@@ -1,12 +1,15 @@
 """The scheduler's settings."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from moorage_common.core.address import Address
 from moorage_common.core.errors import FieldViolation, InvalidArgument
 from moorage_common.core.placement import PlacementStrategy
+from moorage_common.runtime.addresses import ListenAddress, ServerAddress
 from moorage_common.runtime.config import ServiceSettings
 from moorage_scheduler.core.policy import ScoringPolicy
 
@@ -16,8 +19,8 @@ class SchedulerSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="MOORAGE_SCHEDULER_", cli_prog_name="moorage-scheduler")
 
-    listen: str = "127.0.0.1:7601"
-    registry_address: str = "127.0.0.1:7600"
+    listen: ListenAddress = "127.0.0.1:7601"
+    registry_address: ServerAddress = "127.0.0.1:7600"
     """Where the registry serves, HOST:PORT."""
     strategy: Literal["SPREAD", "BINPACK"] = "SPREAD"
     """Which feasible worker is better, for models that do not say: the emptiest, or the fullest that fits."""
@@ -33,6 +36,19 @@ class SchedulerSettings(ServiceSettings):
     """How much it counts that the model's files are on the worker already."""
     weight_stickiness: float = Field(default=ScoringPolicy().stickiness, ge=0)
     """How much it counts that the instance ran on the worker last."""
+
+    def plaintext_addresses(self) -> Mapping[str, Address]:
+        """Returns what is listened on and spoken to in plaintext, by setting."""
+        return {**super().plaintext_addresses(), "registry_address": Address.parse(self.registry_address)}
+
+    def contradictions(self) -> Mapping[str, str]:
+        """Returns what is wrong with settings that are fine one by one, by setting."""
+        found = dict(super().contradictions())
+        try:
+            self.policy()
+        except InvalidArgument as error:
+            found["weight_fit"] = error.violations[0].description
+        return found
 
     def policy(self) -> ScoringPolicy:
         """Returns what the settings say of preferences.

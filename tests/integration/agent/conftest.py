@@ -1,5 +1,6 @@
 """A real model, real engines, and a manager that runs them with little patience."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -33,7 +34,9 @@ async def lab(tmp_path: Path, tiny_model: Path, http: aiohttp.ClientSession) -> 
     root = tmp_path / "engines"
     root.mkdir()
     files = PlainFiles({("tiny-artifact", "tiny.gguf"): tiny_model})
-    lab = EngineLab(root=root, files=files, engine=XllamacppEngine(http, default_threads=1))
+    lab = EngineLab(
+        root=root, files=files, engine=XllamacppEngine(http, environment=os.environ, default_threads=1)
+    )
     try:
         async with lab.tasks:
             yield lab

@@ -195,6 +195,22 @@ async def test_the_next_manager_adopts_what_runs(lab: EngineLab, ask: Ask) -> No
     assert not ProcessIdentity(pid=after.pid, start_ticks=0, boot_id="").lives
 
 
+async def test_what_runs_is_looked_after_even_where_nothing_more_can_be_started(lab: EngineLab) -> None:
+    first = lab.manager()
+    first.start(assignment())
+    before = await lab.until_running(first)
+    await lab.tasks.close()
+    second = lab.manager(installed=())
+    await second.adopt()
+    assert (await lab.until_running(second)).pid == before.pid
+    os.kill(before.pid, signal.SIGKILL)
+    await lab.until_failed(second)
+    second.start(assignment())
+    failed = await lab.until(second, lambda status: status.failures == 2)
+    assert failed.error is not None
+    assert failed.error.reason is ErrorReason.ENGINE_NOT_INSTALLED
+
+
 async def test_an_engine_whose_start_was_not_written_down_is_adopted(lab: EngineLab) -> None:
     first = lab.manager()
     first.start(assignment())

@@ -1,5 +1,7 @@
 """A llama-server of the user's own, by its command line."""
 
+import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -8,12 +10,14 @@ from pathlib import Path
 import aiohttp
 import llama_server_double
 import pytest
-from agent_lab import EngineLab, assignment
+from agent_lab import EngineLab, assignment, break_wheel
 
 from moorage_agent.core.spec import FlashAttention, GpuShare
-from moorage_agent.engines.contract import Launch
+from moorage_agent.engines import tools
+from moorage_agent.engines.contract import EngineUnusable, Launch
 from moorage_agent.engines.llama_cpp import accelerators
 from moorage_agent.engines.llama_server import LlamaServerEngine
+from moorage_agent.engines.tools import printed_by
 from moorage_agent.engines.xllamacpp import XllamacppEngine
 from moorage_common.core.errors import ErrorReason
 from moorage_common.core.states import AcceleratorKind
@@ -30,9 +34,8 @@ def binary(tmp_path: Path) -> Path:
 async def test_it_runs_as_the_wheel_does(
     lab: EngineLab, http: aiohttp.ClientSession, binary: Path, ask: Callable[[str], Awaitable[str]]
 ) -> None:
-    lab.engine = LlamaServerEngine(http, binary=binary, default_threads=1)
+    lab.engine = LlamaServerEngine(http, binary=binary, environment=os.environ, default_threads=1)
     installed = await lab.engine.installed()
-    assert installed is not None
     assert (installed.version, installed.accelerators) == ("7042", (AcceleratorKind.CUDA,))
     manager = lab.manager()
     manager.start(assignment())
@@ -55,7 +58,7 @@ async def test_every_option_is_said(http: aiohttp.ClientSession, binary: Path, t
         parallel_slots=4,
         threads=0,
     )
-    engine = LlamaServerEngine(http, binary=binary, default_threads=7)
+    engine = LlamaServerEngine(http, binary=binary, environment=os.environ, default_threads=7)
     launch = Launch(spec=spec, model_path=tmp_path / "m.gguf", directory=tmp_path, host="127.0.0.1")
     arguments = " ".join(engine.command(launch).arguments)
     for said in (
@@ -70,11 +73,38 @@ async def test_every_option_is_said(http: aiohttp.ClientSession, binary: Path, t
     assert engine.locate(tmp_path) is not None
 
 
-async def test_a_binary_that_is_not_there_is_not_installed(
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        (None, "No such file or directory"),
+        (
+            "echo loading >&2; echo 'libcuda.so.1: not found' >&2; exit 127",
+            "libcuda.so.1: not found (exit code 127)",
+        ),
+        ("kill -ILL $$", "it says nothing (ended by SIGILL)"),
+        ("echo hello", "it does not say its version"),
+        ('[ "$1" != --version ] && exit 3; echo version: 7', "it says nothing (exit code 3)"),
+    ],
+)
+async def test_a_binary_that_does_not_run_is_not_usable_and_says_why(
+    http: aiohttp.ClientSession, tmp_path: Path, script: str | None, why: str
+) -> None:
+    path = tmp_path / "llama-server"
+    if script is not None:
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+    engine = LlamaServerEngine(http, binary=path, environment=os.environ, default_threads=1)
+    with pytest.raises(EngineUnusable) as caught:
+        await engine.installed()
+    assert why in str(caught.value)
+
+
+async def test_a_binary_that_is_not_there_starts_nothing(
     lab: EngineLab, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
-    lab.engine = LlamaServerEngine(http, binary=tmp_path / "missing", default_threads=1)
-    assert await lab.engine.installed() is None
+    lab.engine = LlamaServerEngine(
+        http, binary=tmp_path / "missing", environment=os.environ, default_threads=1
+    )
     manager = lab.manager()
     manager.start(assignment())
     failed = await lab.until_failed(manager)
@@ -84,10 +114,47 @@ async def test_a_binary_that_is_not_there_is_not_installed(
 
 
 async def test_the_wheel_on_this_machine(http: aiohttp.ClientSession) -> None:
-    installed = await XllamacppEngine(http, default_threads=1).installed()
-    assert installed is not None
+    installed = await XllamacppEngine(http, environment=os.environ, default_threads=1).installed()
     assert installed.version
     assert all(kind in AcceleratorKind for kind in installed.accelerators)
+    # Memory matters: what was loaded to look at it is not loaded here.
+    assert "xllamacpp" not in sys.modules
+
+
+async def test_a_wheel_that_cannot_be_loaded_is_not_usable_and_says_why(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    engine = XllamacppEngine(http, environment=break_wheel(tmp_path), default_threads=1)
+    with pytest.raises(EngineUnusable, match=r"libgomp\.so\.1: file too short \(exit code 1\)"):
+        await engine.installed()
+
+
+LOOK = (sys.executable, "-P", "-m", "moorage_agent.engines.xllamacpp_server", "--devices")
+
+
+async def test_a_wheel_with_other_parameters_is_not_usable(tmp_path: Path) -> None:
+    (tmp_path / "xllamacpp.py").write_text("class CommonParams:\n    pass\n")
+    with pytest.raises(EngineUnusable, match="AttributeError: 'CommonParams' object has no attribute"):
+        await printed_by(LOOK, environment={"PYTHONPATH": str(tmp_path)})
+
+
+async def test_what_the_wheel_prints_is_no_part_of_its_answer(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import atexit, os\natexit.register(os.write, 1, b'bye')\n")
+    printed = await printed_by(LOOK, environment={"PYTHONPATH": str(tmp_path)})
+    assert "CPU" in json.loads(printed.stdout)
+    assert printed.stderr.endswith("bye")
+
+
+async def test_the_streams_of_a_program_are_told_apart() -> None:
+    noisy = "echo 'ggml_cuda_init: found 1 CUDA devices' >&2; echo '[\"CUDA0\"]'"
+    printed = await printed_by(["/bin/sh", "-c", noisy], environment={})
+    assert printed == ('["CUDA0"]\n', "ggml_cuda_init: found 1 CUDA devices\n")
+
+
+async def test_a_program_that_does_not_end_is_not_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "_TIMEOUT_S", 0.2)
+    with pytest.raises(EngineUnusable, match="it did not end within"):
+        await printed_by(["/bin/sleep", "1000"], environment={})
 
 
 def test_device_names() -> None:

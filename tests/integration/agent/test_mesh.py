@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from agent_lab import break_wheel
 from agent_mesh import TELEMETRY, WORKER, BlobServer, PlayedMesh, StartAgent, eventually, free_port
 from fleet_tools import Fleet
 
@@ -51,6 +52,17 @@ async def test_a_model_is_fetched_started_asked_and_stopped(
     again = await mesh.until_instance(instance_pb2.INSTANCE_STATE_RUNNING)
     assert await ask(again.endpoint)
     assert mesh.blobs.reads == [0]
+
+
+async def test_an_engine_that_cannot_be_loaded_is_not_reported_and_the_log_says_why(
+    mesh: PlayedMesh, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    agent = start_agent(environment=break_wheel(tmp_path))
+    await mesh.until_ready()
+    assert list((await mesh.fleet.worker(WORKER)).facts.engines) == []
+    [line] = [line for line in agent.said().splitlines() if "the engine cannot be used" in line]
+    assert "LLAMA_CPP" in line
+    assert "libgomp.so.1: file too short" in line
 
 
 async def test_what_an_agent_tells_of_its_node(mesh: PlayedMesh, start_agent: StartAgent) -> None:
@@ -244,7 +256,7 @@ async def test_a_taken_port_is_said(start_agent: StartAgent) -> None:
 
 async def test_engines_serve_on_loopback_unless_told_otherwise(start_agent: StartAgent) -> None:
     agent = start_agent("--engine-host", "0.0.0.0")
-    assert await agent.wait() == 1
+    assert await agent.wait() == 2
     assert "not a loopback address" in agent.said()
 
 

@@ -51,6 +51,7 @@ async def test_a_restart_gives_another_process_in_the_same_place(
     after = await until_running(mesh, before.generation + 1)
     second = await the_engine(agent)
     assert second.pid != first.pid
+    assert (first.generation, second.generation) == (before.generation, after.generation)
     assert ProcessIdentity.of(first.pid) is None
     assert (await ask(after.endpoint)).startswith(" Ahoy!")
     assert (after.worker, after.placement, after.restart_count) == (before.worker, before.placement, 0)
@@ -101,6 +102,7 @@ async def test_an_agent_killed_in_the_middle_leaves_one_engine_of_the_new_genera
     after = await until_running(mesh, before.generation + 1)
     engine = await the_engine(agent)
     assert engine.pid != first.pid
+    assert engine.generation == after.generation
     assert engine_pids(tmp_path) == [engine.pid]
     assert (after.endpoint, after.restart_count) == (engine.endpoint, 0)
     assert await ask(after.endpoint)

@@ -32,8 +32,8 @@ class ScriptedEngine:
     looks: int = 0
     looked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def installed(self) -> InstalledEngine | None:
-        return None
+    async def installed(self) -> InstalledEngine:
+        raise NotImplementedError
 
     def command(self, launch: Launch) -> Command:
         raise NotImplementedError

@@ -13,7 +13,7 @@ import pytest
 from deploy_files import SETTINGS, example_environment, unit_of, unit_settings
 
 from moorage_cli.launcher.pgurls import PostgresUrls
-from moorage_common.rpc.address import Address
+from moorage_common.core.address import Address
 from moorage_common.rpc.probe import is_serving
 from moorage_common.runtime.telemetry import Telemetry
 

@@ -21,6 +21,7 @@ from moorage.downloader.v1.download_service_pb2 import (
 from moorage.registry.v1 import artifact_pb2 as states
 from moorage.registry.v1 import model_pb2
 from moorage.registry.v1.artifact_service_pb2 import CreateDownloadRecordRequest, GetDownloadRecordRequest
+from moorage.registry.v1.audit_service_pb2 import ListAuditRecordsRequest
 from moorage_common.core.errors import (
     DataLoss,
     ErrorReason,
@@ -218,6 +219,23 @@ async def test_a_download_is_watched_to_its_end(fleet, hub, downloader, model_by
         assert [event async for event in stream] == []
     listed = await downloader.client.downloads.ListDownloads(ListDownloadsRequest())
     assert list(listed.downloads) == [views[-1]]
+
+
+async def test_the_audit_records_name_whoever_asked_the_downloader(fleet, downloader):
+    await fleet.register("gpu-01")
+    who = [("x-moorage-actor", "ada@bridge")]
+    request = CreateDownloadRequest(
+        download=Download(source="hf:org/model", workers=["workers/gpu-01"]), request_id="once"
+    )
+    created = await downloader.client.downloads.CreateDownload(request, metadata=who)
+    cancel = CancelDownloadRequest(name=created.download.name)
+    await downloader.client.downloads.CancelDownload(cancel, metadata=[("x-moorage-actor", "bob@deck")])
+    wanted = ListAuditRecordsRequest(filter='resource = "downloads/*"', order_by="time")
+    found = (await fleet.client.audit.ListAuditRecords(wanted)).records
+    assert [(record.method.rpartition("/")[2], record.actor) for record in found] == [
+        ("CreateDownloadRecord", "ada@bridge"),
+        ("CancelDownloadRecord", "bob@deck"),
+    ]
 
 
 async def test_lists_are_filtered_and_ordered(fleet, downloader):

@@ -1,23 +1,29 @@
 """The database is killed, refuses, or is not ready yet: callers are told, and everything goes on by itself."""
 
 import asyncio
+import re
 import shutil
 import signal
 import socket
+import sys
 import tempfile
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
 import psutil
 import pytest
 from fleet_tools import Fleet
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from moorage.registry.v1 import instance_pb2, watch_service_pb2, worker_pb2, worker_service_pb2
+from moorage_cli.launcher.pgurls import with_database
 from moorage_cli.launcher.postgres import EmbeddedPostgres
 from moorage_common.core.errors import ErrorReason, MoorageError, Unavailable
 from moorage_registry.convert.events import encode_change, with_revision
-from moorage_registry.store.database import Database
+from moorage_registry.store.database import Database, translated
 from moorage_registry.store.events import sequence
+from moorage_registry.store.failures import cause
 from moorage_registry.store.migrate import migrate
 from moorage_registry.watch.tail import EventTail
 
@@ -109,7 +115,7 @@ async def test_a_killed_database_comes_back_and_everything_goes_on(run_registry,
             assert instance.state == instance_pb2.INSTANCE_STATE_FETCHING
 
 
-async def test_an_outage_longer_than_a_lease_costs_no_worker_its_place(run_registry, own_postgres):
+async def test_an_outage_longer_than_a_lease_costs_no_worker_its_place(run_registry, own_postgres, capsys):
     urls = own_postgres.urls
     settings = {"database_url": urls.application, "migration_database_url": urls.owner, "lease_ttl_s": 3.0}
     async with run_registry(**settings) as running:
@@ -123,6 +129,7 @@ async def test_an_outage_longer_than_a_lease_costs_no_worker_its_place(run_regis
             kill(own_postgres)
             own_postgres.stop()
             await asyncio.sleep(3.5)
+            assert re.search("the database is away .*cause=.*Connect", capsys.readouterr().out)
             await asyncio.to_thread(own_postgres.start)
         # Agents take a moment to find their way back; the lease that they had is long over.
         await asyncio.sleep(1.5)
@@ -171,6 +178,82 @@ async def test_a_registry_that_starts_before_its_database_says_so_and_waits(run_
         assert caught.value.reason is ErrorReason.DATABASE_UNAVAILABLE
         await asyncio.to_thread(own_postgres.start)
         await insist(fleet.create)
+
+
+@asynccontextmanager
+async def registry_process(url):
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "moorage_registry", "--listen=127.0.0.1:0", f"--database-url={url}"),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(30):
+            yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_why_the_database_is_waited_for_is_said_in_one_line_without_the_password():
+    where = f"127.0.0.1:{_free_port()}/moorage"
+    async with registry_process(f"postgresql://ada:s3cret@{where}") as process:
+        async for line in process.stderr:
+            if b"waiting for the database" in line:
+                break
+        process.terminate()
+        rest = await process.stderr.read()
+        assert await process.wait() == 0
+    assert b"cause=\"Connection refused: Connect call failed ('127.0.0.1', " in line
+    assert f"database={where}".encode() in line
+    assert b"s3cret" not in line + rest
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda url: re.sub("//.*@", "//ada:s3cret@", url), 'password authentication failed for user "ada"'),
+        (lambda url: with_database(url, "nowhere"), 'database "nowhere" does not exist'),
+    ],
+)
+async def test_what_the_database_refuses_is_said_in_one_line(postgres, change, why):
+    async with registry_process(change(postgres.superuser)) as process:
+        said = (await process.stderr.read()).decode()
+        assert await process.wait() == 1
+    assert said.splitlines()[-1].startswith(f"moorage-registry: the database refuses the registry: {why}")
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (
+            ConnectionRefusedError(111, "Connect call failed ('::1', 1)"),
+            "Connection refused: Connect call failed ('",
+        ),
+        (FileNotFoundError(2, "No such file or directory"), "No such file or directory"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (ConnectionError("rejected SSL upgrade"), "rejected SSL upgrade"),
+        (TimeoutError(), "no answer in time"),
+        (
+            asyncpg.CannotConnectNowError("the database system is starting up"),
+            "the database system is starting up",
+        ),
+        (asyncpg.TooManyConnectionsError("sorry, too many\n  clients"), "sorry, too many clients"),
+        (PoolTimeoutError("no connection is free", code="3o7r"), "no connection is free"),
+    ],
+)
+def test_the_cause_of_an_outage_is_one_line(raised, said):
+    with pytest.raises(Unavailable) as caught, translated():
+        raise raised
+    assert cause(caught.value).startswith(said)
+    assert "\n" not in cause(caught.value)
+
+
+async def test_the_cause_that_is_wrapped_is_found():
+    with pytest.raises(Unavailable) as caught:
+        await migrate("postgresql://127.0.0.1/moorage?sslmode=nonsense")
+    assert cause(caught.value).startswith("`sslmode` parameter must be one of: disable, ")
 
 
 async def test_tables_that_are_not_there_yet_are_no_defect(own_postgres):

@@ -1,5 +1,6 @@
 """Models: wanted, changed, stopped and deleted, with everything that follows in the same transaction."""
 
+import asyncpg
 import pytest
 
 from moorage.registry.v1 import instance_pb2, instance_service_pb2, model_pb2, model_service_pb2
@@ -53,6 +54,43 @@ async def test_a_request_id_is_refused_with_another_request(fleet, registry):
     with pytest.raises(InvalidArgument) as caught:
         await registry.client.models.CreateModel(request)
     assert caught.value.reason is ErrorReason.REQUEST_ID_REUSED
+
+
+async def test_validate_only_asks_anew_whatever_was_answered_under_its_request_id(fleet, registry):
+    create = model_service_pb2.CreateModelRequest(
+        model_id="tiny", model=model_pb2.Model(source="hf:a/b"), request_id="r1"
+    )
+    check = model_service_pb2.CreateModelRequest(validate_only=True)
+    check.MergeFrom(create)
+    await registry.client.models.CreateModel(check)
+    created = await registry.client.models.CreateModel(create)
+    # As things are now it would be refused, though the retry of what was done is not.
+    with pytest.raises(AlreadyExists):
+        await registry.client.models.CreateModel(check)
+    assert await registry.client.models.CreateModel(create) == created
+    stop = model_service_pb2.StopModelRequest(name="models/tiny", request_id="r1")
+    await registry.client.models.StopModel(stop)
+    await fleet.start("tiny")
+    stop.validate_only = True
+    answer = await registry.client.models.StopModel(stop)
+    assert answer.model.desired_state == model_pb2.DESIRED_STATE_STOPPED
+    assert (await fleet.model("tiny")).desired_state == model_pb2.DESIRED_STATE_RUNNING
+
+
+async def test_a_check_does_not_wait_for_its_twin_under_way(fleet, registry, database):
+    await fleet.create()
+    # What a call holds that is under way under the same request_id.
+    holder = await asyncpg.connect(database.owner)
+    transaction = holder.transaction()
+    await transaction.start()
+    await holder.execute(
+        "INSERT INTO requests (method, request_id, fingerprint, created_at) "
+        "VALUES ('StopModelRequest', 'r1', '', now())"
+    )
+    stop = model_service_pb2.StopModelRequest(name="models/tiny", request_id="r1", validate_only=True)
+    await registry.client.models.StopModel(stop, timeout=5)
+    await transaction.rollback()
+    await holder.close()
 
 
 async def test_validate_only_checks_everything_and_changes_nothing(fleet, registry):

@@ -43,6 +43,19 @@ async def test_a_migration_that_fails_is_said(database, capfd):
     await connection.close()
 
 
+async def test_a_role_that_may_not_migrate_is_told_so_in_one_line(database, capfd):
+    if database.application == database.owner:
+        pytest.skip("the given server has one role for everything")
+    connection = await asyncpg.connect(database.owner)
+    await connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    with pytest.raises(Internal, match="the lines above"):
+        await migrate(database.application)
+    said = capfd.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("moorage-registry: a migration failed: ")
+    await connection.close()
+
+
 async def test_the_database_itself_refuses_to_give_out_more_than_there_is(database):
     connection = await asyncpg.connect(database.owner)
     await connection.execute(

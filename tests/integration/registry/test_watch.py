@@ -104,6 +104,49 @@ async def test_the_initial_state_ends_with_a_bookmark_and_goes_on_with_changes(f
     assert dict(change.model.labels) == {"n": "1"}
 
 
+async def test_an_initial_state_is_ahead_of_the_changes_that_follow_it(fleet, registry, database, present):
+    """What the proto tells callers to expect, and the rule that it gives them."""
+    for name in ("changed", "deleted"):
+        await fleet.create(name, desired_state=model_pb2.DESIRED_STATE_STOPPED)
+    await present()
+    # Whoever holds this lock keeps changes from getting revisions.
+    holder = await asyncpg.connect(database.owner)
+    transaction = holder.transaction()
+    await transaction.start()
+    await holder.execute("SELECT FROM watch_state FOR UPDATE")
+    await relabel(registry.client, "changed", 1)
+    await relabel(registry.client, "changed", 2)
+    await fleet.delete("deleted")
+    await fleet.create("created", desired_state=model_pb2.DESIRED_STATE_STOPPED)
+    call = registry.client.watch.Watch(pb.WatchRequest(initial_state=True, kinds=[pb.RESOURCE_KIND_MODEL]))
+    found, held = [], {}
+    async with asyncio.timeout(20):
+        async for event in call:
+            if event.operation == pb.WATCH_OPERATION_BOOKMARK:
+                await transaction.rollback()
+            else:
+                found.append((event.operation, event.model.name.removeprefix("models/")))
+            if event.operation == pb.WATCH_OPERATION_CURRENT:
+                held[event.model.name] = event.model
+            elif event.operation != pb.WATCH_OPERATION_BOOKMARK:
+                copy = held.get(event.model.name)
+                ours = copy is not None and copy.uid == event.model.uid
+                stale = ours and copy.version >= event.model.version
+                assert stale or (event.operation == pb.WATCH_OPERATION_DELETED and not ours)
+            if found[-1:] == [(pb.WATCH_OPERATION_CREATED, "created")]:
+                break
+    call.cancel()
+    await holder.close()
+    assert found == [
+        (pb.WATCH_OPERATION_CURRENT, "changed"),
+        (pb.WATCH_OPERATION_CURRENT, "created"),
+        (pb.WATCH_OPERATION_UPDATED, "changed"),
+        (pb.WATCH_OPERATION_UPDATED, "changed"),
+        (pb.WATCH_OPERATION_DELETED, "deleted"),
+        (pb.WATCH_OPERATION_CREATED, "created"),
+    ]
+
+
 async def test_revisions_are_consecutive_and_changes_of_one_object_in_order(fleet, registry, present):
     for name in ("a", "b", "c"):
         await fleet.create(name, desired_state=model_pb2.DESIRED_STATE_STOPPED)

@@ -69,6 +69,75 @@ async def test_who_calls_goes_with_every_call(mesh):
     assert seen == ["ada@bridge", "ada@bridge", "bob@deck", None]
 
 
+async def test_who_calls_goes_on_to_the_calls_made_for_a_call(mesh):
+    seen = []
+
+    async def inner(request, context):
+        seen.append(call_context.caller().actor)
+        return GetModelResponse()
+
+    back = await mesh.connect(await mesh.serve(GetModel=inner), actor="the service itself")
+
+    async def outer(request, context):
+        return await back.models.GetModel(request)
+
+    async def outer_stream(request, context):
+        await back.models.GetModel(GET)
+        yield WatchResponse(revision=1)
+
+    server = await mesh.serve(GetModel=outer, Watch=outer_stream)
+    named = await mesh.connect(server, actor="ada@bridge")
+    await named.models.GetModel(GET)
+    _ = [event async for event in named.watch.Watch(WatchRequest())]
+    await (await mesh.connect(server)).models.GetModel(GET)
+    assert seen == ["ada@bridge", "ada@bridge", "the service itself"]
+
+
+async def call_by_hand(server, actor: bytes) -> None:
+    """Calls GetModel as no gRPC client for Python would: with whatever bytes as who calls. Waits for the answer."""
+    fields = {
+        b":method": b"POST",
+        b":scheme": b"http",
+        b":path": b"/moorage.registry.v1.ModelService/GetModel",
+        b":authority": b"test",
+        b"te": b"trailers",
+        b"content-type": b"application/grpc",
+        b"x-moorage-actor": actor,
+    }
+    # Header fields as they are, neither indexed nor packed.
+    head = b"".join(bytes([0, len(key)]) + key + bytes([len(value)]) + value for key, value in fields.items())
+    message = GET.SerializeToString()
+    body = b"\0" + len(message).to_bytes(4, "big") + message
+    # Frames: kind, flags, stream, content. First settings, then the head, then the body and the end of the stream.
+    frames = [(4, 0, 0, b""), (1, 4, 1, head), (0, 1, 1, body)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    for kind, flags, stream, content in frames:
+        size, number = len(content).to_bytes(3, "big"), stream.to_bytes(4, "big")
+        writer.write(size + bytes([kind, flags]) + number + content)
+    async with asyncio.timeout(5):
+        await reader.readuntil(b"grpc-status")
+    writer.close()
+
+
+async def test_who_calls_goes_on_in_characters_that_can_be_sent(mesh):
+    seen = []
+
+    async def inner(request, context):
+        seen.append(call_context.caller().actor)
+        return GetModelResponse()
+
+    back = await mesh.connect(await mesh.serve(GetModel=inner))
+
+    async def outer(request, context):
+        return await back.models.GetModel(request)
+
+    server = await mesh.serve(GetModel=outer)
+    await call_by_hand(server, "zoë@bridge".encode())
+    await call_by_hand(server, b"ada\x01@bridge")
+    assert seen == ["zo?@bridge", "ada?@bridge"]
+
+
 async def test_a_stream_has_no_deadline_unless_given_one(mesh):
     seen = []
 

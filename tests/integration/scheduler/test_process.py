@@ -77,8 +77,11 @@ async def test_it_serves_once_the_registry_does_and_ends_cleanly(registry):
 async def test_weights_that_contradict_each_other_are_refused_in_one_line():
     async with started("--weight-fit", "1") as process:
         _, errors = await asyncio.wait_for(process.communicate(), 30)
-    assert process.returncode == 1
-    assert errors.decode().strip().splitlines()[-1].startswith("moorage-scheduler: the weights are invalid")
+    assert process.returncode == 2
+    (line,) = errors.decode().splitlines()
+    assert line.startswith(
+        "moorage-scheduler: bad settings: --weight-fit (MOORAGE_SCHEDULER_WEIGHT_FIT): the fit's"
+    )
 
 
 async def test_every_setting_is_explained():

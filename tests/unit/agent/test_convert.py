@@ -143,11 +143,12 @@ def test_measurements_that_did_not_change_are_absent() -> None:
 def test_every_phase_can_be_shown(phase: EnginePhase) -> None:
     spec = EngineSpec(kind=EngineKind.LLAMA_CPP, alias="m", artifact="a", entry_point="m", context_length=1)
     status = EngineStatus(
-        uid="u", instance="models/m/instances/a", generation=1, spec=spec, phase=phase, started_at=1.5
+        uid="u", instance="models/m/instances/a", generation=7, spec=spec, phase=phase, started_at=1.5
     )
     [engine] = convert.engines([status], {EngineKind.LLAMA_CPP: "1.0"})
     assert engine.state != agent_service_pb2.ENGINE_STATE_UNSPECIFIED
     assert (engine.version, engine.start_time.ToMilliseconds()) == ("1.0", 1500)
+    assert engine.generation == 7
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from moorage_common.core.errors import InvalidArgument
+from moorage_common.runtime.addresses import ListenAddress
 from moorage_common.runtime.config import ServiceSettings, load_settings, settings_table
 
 
@@ -13,7 +14,7 @@ class HarbourSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="MOORAGE_HARBOUR_", cli_prog_name="moorage-harbour")
     shared_environment: ClassVar = {"database_url": "MOORAGE_DATABASE_URL"}
 
-    listen: str = "127.0.0.1:7609"
+    listen: ListenAddress = "127.0.0.1:7609"
     database_url: str = "postgresql://localhost/moorage"
     """Where PostgreSQL is."""
     data_dir: Path = Path("./data")
@@ -100,6 +101,23 @@ def test_every_wrong_setting_is_named_at_once() -> None:
     named = [violation.field for violation in raised.value.violations]
     assert named == ["--log-level (MOORAGE_HARBOUR_LOG_LEVEL)", "--berths (MOORAGE_HARBOUR_BERTHS)"]
     assert "greater than or equal to 1" in raised.value.message
+
+
+def test_addresses_are_checked_and_so_is_what_they_are_together() -> None:
+    for given in ("127.0.0.1:0", "[::1]:7609", "localhost:1"):
+        assert load_settings(HarbourSettings, ["--listen", given]).listen == given
+    with pytest.raises(InvalidArgument) as raised:
+        load_settings(HarbourSettings, ["--listen", "7609", "--otlp-endpoint", "collector:4318"])
+    assert [violation.description for violation in raised.value.violations] == [
+        "must look like 127.0.0.1:7600, [::1]:7600 or name:7600, not '7609'",
+        "must look like https://host or http://host:port",
+    ]
+    with pytest.raises(InvalidArgument) as raised:
+        load_settings(HarbourSettings, ["--listen", "0.0.0.0:7609"])
+    [violation] = raised.value.violations
+    assert violation.field == "--listen (MOORAGE_HARBOUR_LISTEN)"
+    assert violation.description.startswith("0.0.0.0 is not a loopback address")
+    assert load_settings(HarbourSettings, ["--listen", "0.0.0.0:7609", "--insecure"]).insecure
 
 
 def test_settings_do_not_change() -> None:

@@ -28,7 +28,7 @@ from moorage.common.v1 import engine_pb2 as moorage_dot_common_dot_v1_dot_engine
 from moorage.registry.v1 import worker_pb2 as moorage_dot_registry_dot_v1_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$moorage/agent/v1/agent_service.proto\x12\x10moorage.agent.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1emoorage/common/v1/engine.proto\x1a moorage/registry/v1/worker.proto\"\x10\n\x0eGetNodeRequest\"\xe5\x01\n\x0fGetNodeResponse\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12-\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32\x1e.moorage.registry.v1.NodeFacts\x12\x12\n\nregistered\x18\x03 \x01(\x08\x12J\n\rforeign_bytes\x18\x04 \x03(\x0b\x32\x33.moorage.agent.v1.GetNodeResponse.ForeignBytesEntry\x1a\x33\n\x11\x46oreignBytesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x14\n\x12ListEnginesRequest\"@\n\x13ListEnginesResponse\x12)\n\x07\x65ngines\x18\x01 \x03(\x0b\x32\x18.moorage.agent.v1.Engine\"\x80\x02\n\x06\x45ngine\x12\x10\n\x08instance\x18\x01 \x01(\t\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.moorage.common.v1.EngineKind\x12\x0f\n\x07version\x18\x03 \x01(\t\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.moorage.agent.v1.EngineState\x12\x0b\n\x03pid\x18\x05 \x01(\x05\x12\x10\n\x08\x65ndpoint\x18\x06 \x01(\t\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrestart_count\x18\x08 \x01(\x05\x12\x12\n\nlast_error\x18\t \x01(\t\"\x87\x01\n\x17StreamEngineLogsRequest\x12\x1c\n\x08instance\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\x12\x1f\n\ntail_lines\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00\x12\x1d\n\x0coffset_bytes\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\"C\n\x18StreamEngineLogsResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x19\n\x11next_offset_bytes\x18\x02 \x01(\x03\"\x13\n\x11GetStorageRequest\"x\n\x12GetStorageResponse\x12-\n\x07storage\x18\x01 \x01(\x0b\x32\x1c.moorage.registry.v1.Storage\x12\x33\n\tartifacts\x18\x02 \x03(\x0b\x32 .moorage.agent.v1.StoredArtifact\"E\n\x0eStoredArtifact\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\r\n\x05ready\x18\x03 \x01(\x08*\x99\x01\n\x0b\x45ngineState\x12\x1c\n\x18\x45NGINE_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45NGINE_STATE_STARTING\x10\x01\x12\x18\n\x14\x45NGINE_STATE_RUNNING\x10\x02\x12\x1c\n\x18\x45NGINE_STATE_BACKING_OFF\x10\x03\x12\x19\n\x15\x45NGINE_STATE_STOPPING\x10\x04\x32\x80\x03\n\x0c\x41gentService\x12N\n\x07GetNode\x12 .moorage.agent.v1.GetNodeRequest\x1a!.moorage.agent.v1.GetNodeResponse\x12Z\n\x0bListEngines\x12$.moorage.agent.v1.ListEnginesRequest\x1a%.moorage.agent.v1.ListEnginesResponse\x12k\n\x10StreamEngineLogs\x12).moorage.agent.v1.StreamEngineLogsRequest\x1a*.moorage.agent.v1.StreamEngineLogsResponse0\x01\x12W\n\nGetStorage\x12#.moorage.agent.v1.GetStorageRequest\x1a$.moorage.agent.v1.GetStorageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$moorage/agent/v1/agent_service.proto\x12\x10moorage.agent.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1emoorage/common/v1/engine.proto\x1a moorage/registry/v1/worker.proto\"\x10\n\x0eGetNodeRequest\"\xe5\x01\n\x0fGetNodeResponse\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12-\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32\x1e.moorage.registry.v1.NodeFacts\x12\x12\n\nregistered\x18\x03 \x01(\x08\x12J\n\rforeign_bytes\x18\x04 \x03(\x0b\x32\x33.moorage.agent.v1.GetNodeResponse.ForeignBytesEntry\x1a\x33\n\x11\x46oreignBytesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x14\n\x12ListEnginesRequest\"@\n\x13ListEnginesResponse\x12)\n\x07\x65ngines\x18\x01 \x03(\x0b\x32\x18.moorage.agent.v1.Engine\"\x94\x02\n\x06\x45ngine\x12\x10\n\x08instance\x18\x01 \x01(\t\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.moorage.common.v1.EngineKind\x12\x0f\n\x07version\x18\x03 \x01(\t\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.moorage.agent.v1.EngineState\x12\x0b\n\x03pid\x18\x05 \x01(\x05\x12\x10\n\x08\x65ndpoint\x18\x06 \x01(\t\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrestart_count\x18\x08 \x01(\x05\x12\x12\n\nlast_error\x18\t \x01(\t\x12\x12\n\ngeneration\x18\n \x01(\x03\"\x87\x01\n\x17StreamEngineLogsRequest\x12\x1c\n\x08instance\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x01\x12\x1f\n\ntail_lines\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00\x12\x1d\n\x0coffset_bytes\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\"C\n\x18StreamEngineLogsResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x19\n\x11next_offset_bytes\x18\x02 \x01(\x03\"\x13\n\x11GetStorageRequest\"x\n\x12GetStorageResponse\x12-\n\x07storage\x18\x01 \x01(\x0b\x32\x1c.moorage.registry.v1.Storage\x12\x33\n\tartifacts\x18\x02 \x03(\x0b\x32 .moorage.agent.v1.StoredArtifact\"E\n\x0eStoredArtifact\x12\x10\n\x08\x61rtifact\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\r\n\x05ready\x18\x03 \x01(\x08*\x99\x01\n\x0b\x45ngineState\x12\x1c\n\x18\x45NGINE_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45NGINE_STATE_STARTING\x10\x01\x12\x18\n\x14\x45NGINE_STATE_RUNNING\x10\x02\x12\x1c\n\x18\x45NGINE_STATE_BACKING_OFF\x10\x03\x12\x19\n\x15\x45NGINE_STATE_STOPPING\x10\x04\x32\x80\x03\n\x0c\x41gentService\x12N\n\x07GetNode\x12 .moorage.agent.v1.GetNodeRequest\x1a!.moorage.agent.v1.GetNodeResponse\x12Z\n\x0bListEngines\x12$.moorage.agent.v1.ListEnginesRequest\x1a%.moorage.agent.v1.ListEnginesResponse\x12k\n\x10StreamEngineLogs\x12).moorage.agent.v1.StreamEngineLogsRequest\x1a*.moorage.agent.v1.StreamEngineLogsResponse0\x01\x12W\n\nGetStorage\x12#.moorage.agent.v1.GetStorageRequest\x1a$.moorage.agent.v1.GetStorageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,8 +43,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMENGINELOGSREQUEST'].fields_by_name['tail_lines']._serialized_options = b'\272H\010\032\006\030\240\215\006(\000'
   _globals['_STREAMENGINELOGSREQUEST'].fields_by_name['offset_bytes']._loaded_options = None
   _globals['_STREAMENGINELOGSREQUEST'].fields_by_name['offset_bytes']._serialized_options = b'\272H\004\"\002(\000'
-  _globals['_ENGINESTATE']._serialized_start=1205
-  _globals['_ENGINESTATE']._serialized_end=1358
+  _globals['_ENGINESTATE']._serialized_start=1225
+  _globals['_ENGINESTATE']._serialized_end=1378
   _globals['_GETNODEREQUEST']._serialized_start=186
   _globals['_GETNODEREQUEST']._serialized_end=202
   _globals['_GETNODERESPONSE']._serialized_start=205
@@ -56,17 +56,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTENGINESRESPONSE']._serialized_start=458
   _globals['_LISTENGINESRESPONSE']._serialized_end=522
   _globals['_ENGINE']._serialized_start=525
-  _globals['_ENGINE']._serialized_end=781
-  _globals['_STREAMENGINELOGSREQUEST']._serialized_start=784
-  _globals['_STREAMENGINELOGSREQUEST']._serialized_end=919
-  _globals['_STREAMENGINELOGSRESPONSE']._serialized_start=921
-  _globals['_STREAMENGINELOGSRESPONSE']._serialized_end=988
-  _globals['_GETSTORAGEREQUEST']._serialized_start=990
-  _globals['_GETSTORAGEREQUEST']._serialized_end=1009
-  _globals['_GETSTORAGERESPONSE']._serialized_start=1011
-  _globals['_GETSTORAGERESPONSE']._serialized_end=1131
-  _globals['_STOREDARTIFACT']._serialized_start=1133
-  _globals['_STOREDARTIFACT']._serialized_end=1202
-  _globals['_AGENTSERVICE']._serialized_start=1361
-  _globals['_AGENTSERVICE']._serialized_end=1745
+  _globals['_ENGINE']._serialized_end=801
+  _globals['_STREAMENGINELOGSREQUEST']._serialized_start=804
+  _globals['_STREAMENGINELOGSREQUEST']._serialized_end=939
+  _globals['_STREAMENGINELOGSRESPONSE']._serialized_start=941
+  _globals['_STREAMENGINELOGSRESPONSE']._serialized_end=1008
+  _globals['_GETSTORAGEREQUEST']._serialized_start=1010
+  _globals['_GETSTORAGEREQUEST']._serialized_end=1029
+  _globals['_GETSTORAGERESPONSE']._serialized_start=1031
+  _globals['_GETSTORAGERESPONSE']._serialized_end=1151
+  _globals['_STOREDARTIFACT']._serialized_start=1153
+  _globals['_STOREDARTIFACT']._serialized_end=1222
+  _globals['_AGENTSERVICE']._serialized_start=1381
+  _globals['_AGENTSERVICE']._serialized_end=1765
 # @@protoc_insertion_point(module_scope)

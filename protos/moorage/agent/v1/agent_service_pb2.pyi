@@ -185,6 +185,7 @@ class Engine(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     RESTART_COUNT_FIELD_NUMBER: _builtins.int
     LAST_ERROR_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     instance: _builtins.str
     """The instance it serves, "models/{model}/instances/{instance}"."""
     kind: _engine_pb2.EngineKind.ValueType
@@ -201,6 +202,8 @@ class Engine(_message.Message):
     """How often it was started again."""
     last_error: _builtins.str
     """What went wrong last. Empty: nothing."""
+    generation: _builtins.int
+    """The generation of the instance that it was started for. It is stopped once the instance has a higher one."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the process started."""
@@ -217,10 +220,11 @@ class Engine(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         restart_count: _builtins.int = ...,
         last_error: _builtins.str = ...,
+        generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "instance", b"instance", "kind", b"kind", "last_error", b"last_error", "pid", b"pid", "restart_count", b"restart_count", "start_time", b"start_time", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "generation", b"generation", "instance", b"instance", "kind", b"kind", "last_error", b"last_error", "pid", b"pid", "restart_count", b"restart_count", "start_time", b"start_time", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

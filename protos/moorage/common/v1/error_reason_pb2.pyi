@@ -137,8 +137,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Remedy: make room on the disk, or add some; what waits goes on by itself.
     """
     ERROR_REASON_ENGINE_NOT_INSTALLED: _ErrorReason.ValueType  # 29
-    """The engine is not installed on the worker.
-    Remedy: install the engine on the worker, or name its program in the agent's settings.
+    """The engine is not installed on the worker, or does not run there.
+    Remedy: install it, or name its program in the agent's settings. The agent's log says why what is there fails.
     """
     ERROR_REASON_ENGINE_EXITED: _ErrorReason.ValueType  # 30
     """The engine's process ended by itself.
@@ -345,8 +345,8 @@ ERROR_REASON_DISK_FULL: ErrorReason.ValueType  # 28
 Remedy: make room on the disk, or add some; what waits goes on by itself.
 """
 ERROR_REASON_ENGINE_NOT_INSTALLED: ErrorReason.ValueType  # 29
-"""The engine is not installed on the worker.
-Remedy: install the engine on the worker, or name its program in the agent's settings.
+"""The engine is not installed on the worker, or does not run there.
+Remedy: install it, or name its program in the agent's settings. The agent's log says why what is there fails.
 """
 ERROR_REASON_ENGINE_EXITED: ErrorReason.ValueType  # 30
 """The engine's process ended by itself.

@@ -57,8 +57,8 @@ class _PlacementReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Place
     Remedy: install a build of the engine for the worker's cards, or let layers run on the CPU.
     """
     PLACEMENT_REASON_ENGINE_NOT_INSTALLED: _PlacementReason.ValueType  # 8
-    """The worker's agent did not report the engine.
-    Remedy: install the engine on the worker.
+    """The worker's agent did not report the engine: it is not installed there, or does not run.
+    Remedy: install the engine on the worker. The agent's log says why what is there cannot be used.
     """
     PLACEMENT_REASON_INSUFFICIENT_GPU_MEMORY: _PlacementReason.ValueType  # 9
     """No GPU or group of GPUs of the worker has the memory that is needed.
@@ -163,8 +163,8 @@ PLACEMENT_REASON_ACCELERATOR_UNSUPPORTED: PlacementReason.ValueType  # 7
 Remedy: install a build of the engine for the worker's cards, or let layers run on the CPU.
 """
 PLACEMENT_REASON_ENGINE_NOT_INSTALLED: PlacementReason.ValueType  # 8
-"""The worker's agent did not report the engine.
-Remedy: install the engine on the worker.
+"""The worker's agent did not report the engine: it is not installed there, or does not run.
+Remedy: install the engine on the worker. The agent's log says why what is there cannot be used.
 """
 PLACEMENT_REASON_INSUFFICIENT_GPU_MEMORY: PlacementReason.ValueType  # 9
 """No GPU or group of GPUs of the worker has the memory that is needed.

@@ -230,7 +230,7 @@ class CreateDownloadRequest(_message.Message):
     request_id: _builtins.str
     """Names this request: sent again, it returns the first answer. Empty: not protected."""
     validate_only: _builtins.bool
-    """Checks everything and changes nothing."""
+    """Checks everything against what is so now, and changes nothing. The request_id is neither looked at nor used up."""
     @_builtins.property
     def download(self) -> Global___Download:
         """The download: source and workers."""
@@ -452,7 +452,7 @@ class CancelDownloadRequest(_message.Message):
     request_id: _builtins.str
     """Names this request: sent again, it returns the first answer. Empty: not protected."""
     validate_only: _builtins.bool
-    """Checks everything and changes nothing."""
+    """Checks everything against what is so now, and changes nothing. The request_id is neither looked at nor used up."""
     def __init__(
         self,
         *,

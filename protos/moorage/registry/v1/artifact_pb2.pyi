@@ -184,7 +184,7 @@ class Artifact(_message.Message):
     etag: _builtins.str
     """Changes with every change of the artifact's record."""
     version: _builtins.int
-    """Grows with every change of the record. A watcher that holds a higher one ignores the event."""
+    """Grows with every change of the record. A watcher that holds it or a higher one ignores the event."""
     source: _builtins.str
     """The source with its immutable revision, e.g. "hf:org/repo@3f2a…/model.gguf"."""
     revision: _builtins.str
@@ -342,7 +342,7 @@ class ArtifactCopy(_message.Message):
     etag: _builtins.str
     """Changes with every change of the copy."""
     version: _builtins.int
-    """Grows with every change of the copy. A watcher that holds a higher one ignores the event."""
+    """Grows with every change of the copy. A watcher that holds it or a higher one ignores the event."""
     artifact: _builtins.str
     """The artifact, "artifacts/{artifact}"."""
     worker: _builtins.str
@@ -416,7 +416,7 @@ class DownloadRecord(_message.Message):
     etag: _builtins.str
     """Changes with every change of the download."""
     version: _builtins.int
-    """Grows with every change of the download. A watcher that holds a higher one ignores the event."""
+    """Grows with every change of the download. A watcher that holds it or a higher one ignores the event."""
     source: _builtins.str
     """The source as asked for."""
     state: Global___DownloadState.ValueType

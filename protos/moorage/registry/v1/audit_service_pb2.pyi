@@ -44,7 +44,10 @@ class AuditRecord(_message.Message):
     name: _builtins.str
     """"auditRecords/{record}". Ids grow."""
     actor: _builtins.str
-    """Who, as the caller says (metadata key "x-moorage-actor"). Empty: it did not say. Without TLS nobody checks it."""
+    """Who, as the caller says (metadata key "x-moorage-actor"; what is not printable ASCII in it becomes "?"). Empty: it
+    did not say. Without TLS nobody checks it. A service that is asked and calls the registry for that, as a downloader
+    does, passes on who asked it.
+    """
     peer: _builtins.str
     """Where the call came from, e.g. "ipv4:10.0.0.5:40312"."""
     user_agent: _builtins.str

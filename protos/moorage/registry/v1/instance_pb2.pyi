@@ -103,7 +103,7 @@ class Instance(_message.Message):
     etag: _builtins.str
     """Changes with every change of the instance."""
     version: _builtins.int
-    """Grows with every change of the instance. A watcher that holds a higher one ignores the event."""
+    """Grows with every change of the instance. A watcher that holds it or a higher one ignores the event."""
     state: Global___InstanceState.ValueType
     """Where it stands."""
     worker: _builtins.str

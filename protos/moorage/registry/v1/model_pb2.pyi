@@ -150,7 +150,7 @@ class Model(_message.Message):
     etag: _builtins.str
     """Changes with every change of the model; give it back with an update to lose no other's change."""
     version: _builtins.int
-    """Grows with every change of the model. A watcher that holds a higher one ignores the event."""
+    """Grows with every change of the model. A watcher that holds it or a higher one ignores the event."""
     source: _builtins.str
     """Where the files are: "hf:{repo}[@{revision}][/{path or glob}]", "https://…" or "file:/path" (a path
     on the downloader).

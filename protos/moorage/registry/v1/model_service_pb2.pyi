@@ -35,7 +35,7 @@ class CreateModelRequest(_message.Message):
     request_id: _builtins.str
     """Names this request: sent again, it returns the first answer. Empty: not protected."""
     validate_only: _builtins.bool
-    """Checks everything and changes nothing."""
+    """Checks everything against what is so now, and changes nothing. The request_id is neither looked at nor used up."""
     @_builtins.property
     def model(self) -> _model_pb2.Model:
         """The model. Its name and the fields that the registry sets are ignored."""
@@ -203,7 +203,7 @@ class UpdateModelRequest(_message.Message):
     request_id: _builtins.str
     """Names this request: sent again, it returns the first answer. Empty: not protected."""
     validate_only: _builtins.bool
-    """Checks everything and changes nothing."""
+    """Checks everything against what is so now, and changes nothing. The request_id is neither looked at nor used up."""
     @_builtins.property
     def model(self) -> _model_pb2.Model:
         """The model: name, optionally the etag that was read, and the fields to change."""
@@ -269,7 +269,7 @@ class DeleteModelRequest(_message.Message):
     request_id: _builtins.str
     """Names this request: sent again, it returns the first answer. Empty: not protected."""
     validate_only: _builtins.bool
-    """Checks everything and changes nothing."""
+    """Checks everything against what is so now, and changes nothing. The request_id is neither looked at nor used up."""
     def __init__(
         self,
         *,
@@ -327,7 +327,7 @@ class StartModelRequest(_message.Message):
     request_id: _builtins.str
     """Names this request: sent again, it returns the first answer. Empty: not protected."""
     validate_only: _builtins.bool
-    """Checks everything and changes nothing."""
+    """Checks everything against what is so now, and changes nothing. The request_id is neither looked at nor used up."""
     def __init__(
         self,
         *,
@@ -385,7 +385,7 @@ class StopModelRequest(_message.Message):
     request_id: _builtins.str
     """Names this request: sent again, it returns the first answer. Empty: not protected."""
     validate_only: _builtins.bool
-    """Checks everything and changes nothing."""
+    """Checks everything against what is so now, and changes nothing. The request_id is neither looked at nor used up."""
     def __init__(
         self,
         *,

@@ -74,11 +74,11 @@ class _WatchOperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WatchO
     WATCH_OPERATION_UNSPECIFIED: _WatchOperation.ValueType  # 0
     """Not given."""
     WATCH_OPERATION_CREATED: _WatchOperation.ValueType  # 1
-    """It was created."""
+    """It was created. After an initial state it may be one that was sent there."""
     WATCH_OPERATION_UPDATED: _WatchOperation.ValueType  # 2
     """It was changed."""
     WATCH_OPERATION_DELETED: _WatchOperation.ValueType  # 3
-    """It is gone; the event carries it as it last was."""
+    """It is gone; the event carries it as it last was, with a version of its own, higher than any before."""
     WATCH_OPERATION_CURRENT: _WatchOperation.ValueType  # 4
     """It exists (initial state)."""
     WATCH_OPERATION_BOOKMARK: _WatchOperation.ValueType  # 5
@@ -90,11 +90,11 @@ class WatchOperation(_WatchOperation, metaclass=_WatchOperationEnumTypeWrapper):
 WATCH_OPERATION_UNSPECIFIED: WatchOperation.ValueType  # 0
 """Not given."""
 WATCH_OPERATION_CREATED: WatchOperation.ValueType  # 1
-"""It was created."""
+"""It was created. After an initial state it may be one that was sent there."""
 WATCH_OPERATION_UPDATED: WatchOperation.ValueType  # 2
 """It was changed."""
 WATCH_OPERATION_DELETED: WatchOperation.ValueType  # 3
-"""It is gone; the event carries it as it last was."""
+"""It is gone; the event carries it as it last was, with a version of its own, higher than any before."""
 WATCH_OPERATION_CURRENT: WatchOperation.ValueType  # 4
 """It exists (initial state)."""
 WATCH_OPERATION_BOOKMARK: WatchOperation.ValueType  # 5
@@ -115,7 +115,9 @@ class WatchRequest(_message.Message):
     after_revision: _builtins.int
     """Only changes after this revision. 0: only changes after the present. Not with initial_state."""
     initial_state: _builtins.bool
-    """First sends every resource as it is (CURRENT), then one BOOKMARK, then changes."""
+    """First sends every resource as it is (CURRENT, in no order to rely on), then one BOOKMARK, then changes, some of
+    which may be in the state already: see Watch.
+    """
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___ResourceKind.ValueType]:
         """Only these kinds. Empty: all."""

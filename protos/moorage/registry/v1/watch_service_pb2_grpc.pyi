@@ -19,6 +19,14 @@ class WatchServiceStub:
     Watch: _aio.UnaryStreamMultiCallable[_watch_service_pb2.WatchRequest, _watch_service_pb2.WatchResponse]
     """Streams changes as they are committed, from a revision on or from the present. A stream that broke is
     taken up again with the last revision seen: nothing is lost or repeated.
+
+    With initial_state the present comes first, and is ahead of the changes that follow it: what was committed but had
+    no revision yet when the state was read is in the state, and is sent again as a change. So after the BOOKMARK a
+    resource may come with the version that is held, or with a lower one before it; it may come as CREATED though it is
+    held, or as DELETED though it was never sent; and where a name was taken again, the resource that had it before may
+    come once more. Who keeps a copy, by name, ignores an event if it holds a resource of the same uid and of this
+    version or a higher one, and a DELETED if it holds another uid or nothing: what follows then makes it right. The
+    same goes for changes after the revision that ListModelEndpoints gives.
     OUT_OF_RANGE (REVISION_COMPACTED): too old, or never was; watch with initial_state.
     UNAVAILABLE (SERVER_DRAINING, WATCHER_TOO_SLOW): watch again, from the revision in the error's metadata
     ("resume_after_revision") or the last one seen. A watcher is too slow when more changes wait for it than the server
@@ -37,6 +45,14 @@ class WatchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_watch_service_pb2.WatchResponse]:
         """Streams changes as they are committed, from a revision on or from the present. A stream that broke is
         taken up again with the last revision seen: nothing is lost or repeated.
+
+        With initial_state the present comes first, and is ahead of the changes that follow it: what was committed but had
+        no revision yet when the state was read is in the state, and is sent again as a change. So after the BOOKMARK a
+        resource may come with the version that is held, or with a lower one before it; it may come as CREATED though it is
+        held, or as DELETED though it was never sent; and where a name was taken again, the resource that had it before may
+        come once more. Who keeps a copy, by name, ignores an event if it holds a resource of the same uid and of this
+        version or a higher one, and a DELETED if it holds another uid or nothing: what follows then makes it right. The
+        same goes for changes after the revision that ListModelEndpoints gives.
         OUT_OF_RANGE (REVISION_COMPACTED): too old, or never was; watch with initial_state.
         UNAVAILABLE (SERVER_DRAINING, WATCHER_TOO_SLOW): watch again, from the revision in the error's metadata
         ("resume_after_revision") or the last one seen. A watcher is too slow when more changes wait for it than the server

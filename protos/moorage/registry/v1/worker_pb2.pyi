@@ -180,7 +180,7 @@ class Worker(_message.Message):
     etag: _builtins.str
     """Changes with every change of the worker; give it back with an update to lose no other's change."""
     version: _builtins.int
-    """Grows with every change of the worker. A watcher that holds a higher one ignores the event."""
+    """Grows with every change of the worker. A watcher that holds it or a higher one ignores the event."""
     state: Global___WorkerState.ValueType
     """Whether it can be given work."""
     cordoned: _builtins.bool
@@ -397,7 +397,7 @@ Global___Accelerator: _TypeAlias = Accelerator  # noqa: Y015
 
 @_typing.final
 class InstalledEngine(_message.Message):
-    """An engine that an agent can start."""
+    """An engine that an agent can start: it was run, and said what it is, when the agent started."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -567,7 +567,7 @@ class UpdateWorkerRequest(_message.Message):
     request_id: _builtins.str
     """Names this request: sent again, it returns the first answer. Empty: not protected."""
     validate_only: _builtins.bool
-    """Checks everything and changes nothing."""
+    """Checks everything against what is so now, and changes nothing. The request_id is neither looked at nor used up."""
     @_builtins.property
     def worker(self) -> _worker_pb2.Worker:
         """The worker: name, optionally the etag that was read, and the fields to change."""
@@ -633,7 +633,7 @@ class CordonWorkerRequest(_message.Message):
     request_id: _builtins.str
     """Names this request: sent again, it returns the first answer. Empty: not protected."""
     validate_only: _builtins.bool
-    """Checks everything and changes nothing."""
+    """Checks everything against what is so now, and changes nothing. The request_id is neither looked at nor used up."""
     def __init__(
         self,
         *,
@@ -691,7 +691,7 @@ class UncordonWorkerRequest(_message.Message):
     request_id: _builtins.str
     """Names this request: sent again, it returns the first answer. Empty: not protected."""
     validate_only: _builtins.bool
-    """Checks everything and changes nothing."""
+    """Checks everything against what is so now, and changes nothing. The request_id is neither looked at nor used up."""
     def __init__(
         self,
         *,
@@ -749,7 +749,7 @@ class DrainWorkerRequest(_message.Message):
     request_id: _builtins.str
     """Names this request: sent again, it begins no second drain. Empty: not protected."""
     validate_only: _builtins.bool
-    """Answers once, with what is there, and changes nothing."""
+    """Answers once, with what is there, and changes nothing. The request_id is neither looked at nor used up."""
     def __init__(
         self,
         *,
@@ -858,7 +858,7 @@ class DeleteWorkerRequest(_message.Message):
     request_id: _builtins.str
     """Names this request: sent again, it returns the first answer. Empty: not protected."""
     validate_only: _builtins.bool
-    """Checks everything and changes nothing."""
+    """Checks everything against what is so now, and changes nothing. The request_id is neither looked at nor used up."""
     def __init__(
         self,
         *,

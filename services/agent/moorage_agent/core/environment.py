@@ -27,6 +27,20 @@ MARK = "MOORAGE_ENGINE_DIRECTORY"
 and writing that down finds it by this."""
 
 
+def program_environment(base: Mapping[str, str]) -> dict[str, str]:
+    """Returns what every program of an engine gets, also one that only says what it is and can.
+
+    Args:
+        base: The agent's own environment.
+    """
+    return {
+        **{name: base[name] for name in PASSED_ON if name in base},
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        # Without it an abort of ggml may start a debugger, which then waits for somebody.
+        "GGML_NO_BACKTRACE": "1",
+    }
+
+
 def engine_environment(
     base: Mapping[str, str], spec: EngineSpec, *, directory: str, more: Mapping[str, str]
 ) -> dict[str, str]:
@@ -38,14 +52,10 @@ def engine_environment(
         directory: The engine's own directory.
         more: What the engine asks for.
     """
-    passed_on = {name: base[name] for name in PASSED_ON if name in base}
     return {
-        **passed_on,
+        **program_environment(base),
         # By UUID, in the order of the layers. Empty: an engine placed on the CPU sees no GPU.
         "CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in spec.gpus),
-        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        # Without it an abort of ggml may start a debugger, which then waits for somebody.
-        "GGML_NO_BACKTRACE": "1",
         **more,
         MARK: directory,
     }

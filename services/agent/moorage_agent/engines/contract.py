@@ -63,8 +63,12 @@ class Engine(Protocol):
         """Which engine it is."""
         ...
 
-    async def installed(self) -> InstalledEngine | None:
-        """Returns what is installed; None if it cannot be started here."""
+    async def installed(self) -> InstalledEngine:
+        """Has the engine say what it is, in a short process of its own: nothing of it is loaded into the agent.
+
+        Raises:
+            EngineUnusable: It cannot be started here.
+        """
         ...
 
     def command(self, launch: Launch) -> Command:
@@ -103,6 +107,10 @@ class Engine(Protocol):
     def explain(self, log: str) -> str:
         """Returns why an engine failed, in one line for people, from the end of its log. Empty: no idea."""
         ...
+
+
+class EngineUnusable(Exception):
+    """An engine is not installed, or what is installed does not run. The message says why, in one line."""
 
 
 class EngineSick(Exception):

@@ -2,14 +2,16 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
 
+from moorage_agent.core.environment import program_environment
 from moorage_agent.core.spec import EngineSpec, FlashAttention
-from moorage_agent.engines.contract import Command, InstalledEngine, Launch
+from moorage_agent.engines.contract import Command, EngineUnusable, InstalledEngine, Launch
 from moorage_agent.engines.llama_cpp import ADDRESS_FILE, LlamaCppEngine, accelerators
-from moorage_agent.engines.tools import free_port, output_of
+from moorage_agent.engines.tools import free_port, printed_by
 
 _VERSION = re.compile(r"^version: *(\S+)", re.MULTILINE)
 _DEVICE = re.compile(r"^ +(\w+?): ", re.MULTILINE)
@@ -18,20 +20,33 @@ _DEVICE = re.compile(r"^ +(\w+?): ", re.MULTILINE)
 class LlamaServerEngine(LlamaCppEngine):
     """Runs a ``llama-server`` binary."""
 
-    def __init__(self, http: aiohttp.ClientSession, *, binary: Path, default_threads: int) -> None:
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        *,
+        binary: Path,
+        environment: Mapping[str, str],
+        default_threads: int,
+    ) -> None:
         super().__init__(http)
         self._binary = binary
+        self._environment = environment
         self._default_threads = default_threads
         self._known_flags = ""
 
-    async def installed(self) -> InstalledEngine | None:
-        """Asks the binary what it is; None if it does not run."""
-        version = _VERSION.search(await output_of([str(self._binary), "--version"]))
+    async def installed(self) -> InstalledEngine:
+        """Asks the binary what it is."""
+        version = _VERSION.search(await self._say("--version"))
         if version is None:
-            return None
-        self._known_flags = await output_of([str(self._binary), "--help"])
-        devices = _DEVICE.findall(await output_of([str(self._binary), "--list-devices"]))
+            raise EngineUnusable(f"{self._binary}: it does not say its version: no llama-server?")
+        self._known_flags = await self._say("--help")
+        devices = _DEVICE.findall(await self._say("--list-devices"))
         return InstalledEngine(kind=self.kind, version=version[1], accelerators=accelerators(devices))
+
+    async def _say(self, flag: str) -> str:
+        """Which of the streams llama.cpp prints an answer on has changed over the years."""
+        environment = program_environment(self._environment)
+        return "\n".join(await printed_by([str(self._binary), flag], environment=environment))
 
     def command(self, launch: Launch) -> Command:
         """Picks a port, and returns the command line."""

@@ -6,7 +6,7 @@ whenever something has changed.
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -89,6 +89,7 @@ class EngineManager:
         self,
         *,
         engines: Mapping[EngineKind, Engine],
+        installed: Collection[EngineKind],
         files: ModelFiles,
         settings: EngineSettings,
         tasks: TaskSupervisor,
@@ -97,6 +98,7 @@ class EngineManager:
         on_change: Callable[[], None],
     ) -> None:
         self._engines = engines
+        self._installed = installed
         self._files = files
         self._settings = settings
         self._tasks = tasks
@@ -224,7 +226,7 @@ class EngineManager:
 
     async def _spawn(self, entry: _Entry) -> EngineProcess:
         spec = entry.status.spec
-        engine = self._engine(spec.kind)
+        engine = self._engine_to_start(spec.kind)
         directory = self._directory(entry.status.uid)
         record = _record(entry.status)
         await asyncio.to_thread(record.write, directory)
@@ -256,7 +258,7 @@ class EngineManager:
         self._on_change()
         directory = self._directory(status.uid)
         watch = EngineWatch(
-            engine=self._engine(status.spec.kind),
+            engine=self._engines[status.spec.kind],
             process=process,
             directory=directory,
             alias=status.spec.alias,
@@ -328,14 +330,13 @@ class EngineManager:
             error=fault,
         )
 
-    def _engine(self, kind: EngineKind) -> Engine:
-        try:
-            return self._engines[kind]
-        except KeyError:
+    def _engine_to_start(self, kind: EngineKind) -> Engine:
+        if kind not in self._installed:
             raise FailedPrecondition(
-                f"the engine {kind.value} is not installed on this worker",
+                f"the engine {kind.value} is not installed on this worker, or does not run; its agent's log says why",
                 reason=ErrorReason.ENGINE_NOT_INSTALLED,
-            ) from None
+            )
+        return self._engines[kind]
 
     def _directory(self, uid: str) -> Path:
         return self._settings.root / uid

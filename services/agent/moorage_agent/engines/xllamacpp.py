@@ -1,16 +1,17 @@
 """llama.cpp from the ``xllamacpp`` wheel: the engine that needs nothing but pip."""
 
-import contextlib
 import importlib.metadata
 import json
 import sys
+from collections.abc import Mapping
 
 import aiohttp
 
+from moorage_agent.core.environment import program_environment
 from moorage_agent.engines import xllamacpp_server
-from moorage_agent.engines.contract import Command, InstalledEngine, Launch
+from moorage_agent.engines.contract import Command, EngineUnusable, InstalledEngine, Launch
 from moorage_agent.engines.llama_cpp import ADDRESS_FILE, LlamaCppEngine, accelerators
-from moorage_agent.engines.tools import output_of
+from moorage_agent.engines.tools import printed_by
 
 _SPEC_FILE = "server.json"
 
@@ -18,19 +19,23 @@ _SPEC_FILE = "server.json"
 class XllamacppEngine(LlamaCppEngine):
     """Runs `xllamacpp_server` with the agent's own Python."""
 
-    def __init__(self, http: aiohttp.ClientSession, *, default_threads: int) -> None:
+    def __init__(
+        self, http: aiohttp.ClientSession, *, environment: Mapping[str, str], default_threads: int
+    ) -> None:
         super().__init__(http)
+        self._environment = environment
         self._default_threads = default_threads
 
-    async def installed(self) -> InstalledEngine | None:
-        """Returns the wheel's version; None if it is not installed."""
+    async def installed(self) -> InstalledEngine:
+        """Returns the wheel's version, once its library has been loaded in a process as engines are."""
         try:
             version = importlib.metadata.version("xllamacpp")
         except importlib.metadata.PackageNotFoundError:
-            return None
-        devices: list[str] = []
-        with contextlib.suppress(ValueError):
-            devices = json.loads(await output_of([*_SERVER, "--devices"]))
+            raise EngineUnusable("the package xllamacpp is not installed") from None
+        printed = await printed_by(
+            [*_SERVER, "--devices"], environment=program_environment(self._environment)
+        )
+        devices = json.loads(printed.stdout)
         return InstalledEngine(kind=self.kind, version=version, accelerators=accelerators(devices))
 
     def command(self, launch: Launch) -> Command:

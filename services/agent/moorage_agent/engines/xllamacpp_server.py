@@ -1,7 +1,7 @@
 """llama.cpp's server from the ``xllamacpp`` wheel, in a process of its own.
 
     python -m moorage_agent.engines.xllamacpp_server --spec FILE     serves until it is killed
-    python -m moorage_agent.engines.xllamacpp_server --devices       prints the accelerators it can drive
+    python -m moorage_agent.engines.xllamacpp_server --devices       prints what it can compute on, or fails
 
 The file is `ServerSpec.to_json`; once the model is loaded and the port is known, ``address_file``
 gets ``{"url": …}``. The log goes to standard error.
@@ -14,6 +14,7 @@ model), and destroying a server has been seen to hang.
 import argparse
 import importlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -51,6 +52,22 @@ class ServerSpec:
         return cls(**{**fields, "tensor_split": tuple(fields["tensor_split"])})
 
 
+_ANY_SPEC = ServerSpec(
+    model_path="model.gguf",
+    address_file="address.json",
+    host="127.0.0.1",
+    alias="model",
+    context_length=512,
+    parallel_slots=1,
+    gpu_layers=1,
+    tensor_split=(1.0,),
+    kv_cache_type="F16",
+    flash_attention="auto",
+    threads=1,
+    http_threads=1,
+)
+
+
 def main() -> None:
     """Runs the program."""
     parser = argparse.ArgumentParser(prog="moorage_agent.engines.xllamacpp_server")
@@ -59,7 +76,10 @@ def main() -> None:
     what.add_argument("--devices", action="store_true")
     arguments = parser.parse_args()
     if arguments.devices:
-        sys.stdout.write(json.dumps(_devices()) + "\n")
+        # What the library itself prints is no part of the answer.
+        with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as answer:
+            os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+            answer.write(json.dumps(_devices()) + "\n")
     else:
         serve(ServerSpec.from_json(json.loads(arguments.spec.read_text(encoding="utf-8"))))
 
@@ -106,7 +126,10 @@ def parameters(xllamacpp: Any, spec: ServerSpec) -> Any:  # noqa: ANN401 (the wh
 
 
 def _devices() -> list[str]:
-    return [str(device["name"]) for device in _import().get_device_info()]
+    xllamacpp = _import()
+    # A wheel that names its parameters otherwise is found out here, not by each engine that is started.
+    parameters(xllamacpp, _ANY_SPEC)
+    return [str(device["name"]) for device in xllamacpp.get_device_info()]
 
 
 def _import() -> Any:  # noqa: ANN401 (the wheel has no types)

@@ -172,6 +172,7 @@ def _engine(status: EngineStatus, version: str) -> agent_pb.Engine:
         start_time=_timestamp(status.started_at),
         restart_count=status.restart_count,
         last_error=_message(status.error),
+        generation=status.generation,
     )
 
 

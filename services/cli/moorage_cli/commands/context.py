@@ -16,8 +16,8 @@ from moorage_cli.results import Output, Result
 from moorage_cli.target import Located, MeshTarget
 from moorage_cli.views.context_tables import context_rows, located_rows
 from moorage_cli.views.milestones import Mark
+from moorage_common.core.address import Address
 from moorage_common.core.errors import Unavailable
-from moorage_common.rpc.address import Address
 
 _GOES_BEFORE = ("MOORAGE_REGISTRY", "MOORAGE_CONTEXT", "MOORAGE_HOME")
 

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from opentelemetry.instrumentation.grpc import aio_client_interceptors
 
-from moorage_common.rpc.address import Address, require_plaintext_allowed
+from moorage_common.core.address import Address, require_plaintext_allowed
 from moorage_common.rpc.outgoing import CallDefaults, outgoing_interceptors
 from moorage_common.rpc.retries import service_config
 from moorage_common.runtime.telemetry import Telemetry
@@ -46,7 +46,7 @@ class ChannelConfig:
     """A probe that is not answered for so many seconds ends the connection and its calls."""
     actor: str = ""
     """Who calls, e.g. "ada@bridge": goes with every call, for the registry's audit records. Printable ASCII.
-    Empty: not said."""
+    Whoever asked for the call being served goes before it. Empty: not said."""
 
 
 def open_channel(

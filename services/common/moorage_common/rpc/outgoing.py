@@ -31,7 +31,7 @@ class CallDefaults:
     wait_for_ready: bool
     """Whether calls wait, up to their deadline, for a server that is not there yet."""
     actor: str = ""
-    """Who calls, for the registry's audit records. Empty: not said."""
+    """Who calls, for the registry's audit records, where no call is being served that says who. Empty: not said."""
 
     def fill(self, details: ClientCallDetails, *, streaming: bool) -> ClientCallDetails:
         """Returns the details of the call that is really made.
@@ -45,8 +45,9 @@ class CallDefaults:
         metadata = grpc.aio.Metadata(*(details.metadata or ()))
         if metadata.get(context.REQUEST_ID_KEY) is None:
             metadata.add(context.REQUEST_ID_KEY, context.request_id() or new_uid())
-        if self.actor and metadata.get(context.ACTOR_KEY) is None:
-            metadata.add(context.ACTOR_KEY, self.actor)
+        actor = context.caller().actor or self.actor
+        if actor and metadata.get(context.ACTOR_KEY) is None:
+            metadata.add(context.ACTOR_KEY, actor)
         return ClientCallDetails(
             method=details.method,
             timeout=min(limits_s, default=None),

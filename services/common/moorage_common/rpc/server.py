@@ -18,9 +18,9 @@ from typing import Any, Self, TypeVar
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from moorage_common.core.address import Address, require_plaintext_allowed
 from moorage_common.core.clock import SystemClock
 from moorage_common.core.errors import Unavailable
-from moorage_common.rpc.address import Address, require_plaintext_allowed
 from moorage_common.rpc.interceptors.chain import server_interceptors
 from moorage_common.rpc.reflection import add_reflection
 from moorage_common.rpc.services import Handlers, ServiceRecorder

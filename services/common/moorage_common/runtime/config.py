@@ -6,7 +6,7 @@ A service declares a frozen class; the sentence under each field is its help and
         model_config = SettingsConfigDict(env_prefix="MOORAGE_REGISTRY_", cli_prog_name="moorage-registry")
         shared_environment: ClassVar = {"database_url": "MOORAGE_DATABASE_URL"}
 
-        listen: str = "127.0.0.1:7600"
+        listen: ListenAddress = "127.0.0.1:7600"
         database_url: str
         \"\"\"Where PostgreSQL is, e.g. ``postgresql://user@host/moorage``.\"\"\"
 
@@ -15,7 +15,7 @@ variable, in small letters or in capitals, in the folder MOORAGE_SECRETS_DIR.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -32,7 +32,9 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from moorage_common.core.errors import FieldViolation, InvalidArgument
+from moorage_common.core.address import Address, require_plaintext_allowed
+from moorage_common.core.errors import FailedPrecondition, FieldViolation, InvalidArgument
+from moorage_common.runtime.addresses import ListenAddress, MaybeWebUrl
 from moorage_common.runtime.logs import LogLevel, LogStyle
 from moorage_common.runtime.telemetry import TraceExporter
 
@@ -62,7 +64,7 @@ class ServiceSettings(BaseSettings):
     shared_environment: ClassVar[Mapping[str, str]] = {}
     """Variables without the service's prefix, by field, that are read where the prefixed one is not set."""
 
-    listen: str = "127.0.0.1:0"
+    listen: ListenAddress = "127.0.0.1:0"
     """Address to serve gRPC on, HOST:PORT. Port 0 takes any free one."""
     insecure: bool = False
     """Allow plaintext, with no authentication, on and to addresses other than loopback."""
@@ -74,7 +76,7 @@ class ServiceSettings(BaseSettings):
     """How log lines look: for people, or JSON for collectors."""
     traces: TraceExporter = "none"
     """Where OpenTelemetry spans go: nowhere, to standard error, or to a collector by OTLP over HTTP."""
-    otlp_endpoint: str = ""
+    otlp_endpoint: MaybeWebUrl = ""
     """URL of the collector's traces endpoint, e.g. http://localhost:4318/v1/traces, if traces is otlp.
     Empty: as OpenTelemetry's own OTEL_EXPORTER_OTLP_ENDPOINT says."""
     drain_grace_s: Seconds = 10.0
@@ -92,6 +94,20 @@ class ServiceSettings(BaseSettings):
     def program(cls) -> str:
         """The name of the service's program, e.g. ``moorage-registry``."""
         return cls.model_config.get("cli_prog_name") or cls.__name__
+
+    def plaintext_addresses(self) -> Mapping[str, Address]:
+        """Returns what is listened on and spoken to in plaintext, by setting."""
+        return {"listen": Address.parse(self.listen)}
+
+    def contradictions(self) -> Mapping[str, str]:
+        """Returns what is wrong with settings that are fine one by one, by setting."""
+        found = {}
+        for field, address in self.plaintext_addresses().items():
+            try:
+                require_plaintext_allowed(address, insecure=self.insecure)
+            except FailedPrecondition as error:
+                found[field] = f"{error.message}. {error.remedy}"
+        return found
 
     @classmethod
     def settings_customise_sources(
@@ -122,22 +138,30 @@ def load_settings(settings_type: type[SettingsT], argv: Sequence[str]) -> Settin
     """
     _require_secrets_dir()
     try:
-        return CliApp.run(settings_type, cli_args=list(argv))
+        settings = CliApp.run(settings_type, cli_args=list(argv))
     except SettingsError as error:
         raise _bad_secrets(f"{error}: {error.__cause__}") from error
     except ValidationError as error:
-        violations = [
-            FieldViolation(field=_names(settings_type, str(item["loc"][0])), description=item["msg"])
-            for item in error.errors()
-        ]
-    said = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
-    raise InvalidArgument(f"bad settings: {said}", violations=violations)
+        wrong = [(str(item["loc"][0]), item["msg"]) for item in error.errors()]
+        raise _bad_settings(settings_type, wrong) from None
+    wrong = list(settings.contradictions().items())
+    if wrong:
+        raise _bad_settings(settings_type, wrong)
+    return settings
 
 
 def _require_secrets_dir() -> None:
     folder = os.environ.get(SECRETS_DIR)
     if folder is not None and not Path(folder).is_dir():
         raise _bad_secrets(f"{folder!r} is not a folder")
+
+
+def _bad_settings(settings_type: type[ServiceSettings], wrong: Iterable[tuple[str, str]]) -> InvalidArgument:
+    violations = [
+        FieldViolation(field=_names(settings_type, field), description=said) for field, said in wrong
+    ]
+    said = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
+    return InvalidArgument(f"bad settings: {said}", violations=violations)
 
 
 def _bad_secrets(said: str) -> InvalidArgument:

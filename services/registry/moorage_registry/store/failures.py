@@ -1,5 +1,7 @@
 """The one place that turns what PostgreSQL says into errors of the mesh."""
 
+import os
+
 import asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -50,6 +52,35 @@ def is_disconnect(error: BaseException) -> bool:
     return isinstance(error, InterfaceError | OperationalError)
 
 
+def cause(error: MoorageError) -> str:
+    """Returns in one line what was behind an error of the database, for logs.
+
+    No password is in it: what cannot be read as a URL was refused as a setting, and nobody else repeats one.
+    """
+    return said_in_one_line(error.__cause__ or error)
+
+
+def said_in_one_line(error: BaseException) -> str:
+    """Returns what the database or the system said, without what libraries put around it."""
+    # SQLAlchemy's error is around its own idea of asyncpg's, and that around what asyncpg raised.
+    wrapped = getattr(error, "orig", error)
+    behind = wrapped.__cause__ or wrapped
+    if isinstance(behind, OSError):
+        return _system_said(behind)
+    # As a text, SQLAlchemy's own errors have links to its documentation.
+    said = behind.args[0] if isinstance(behind, SQLAlchemyError) else behind
+    return " ".join(str(said).split())
+
+
+def _system_said(error: OSError) -> str:
+    if isinstance(error, TimeoutError) and not error.args:
+        return "no answer in time"
+    said = str(error.strerror or error)
+    # asyncio says where it could not connect, but why by a number. Those of the resolver are below 0.
+    known = os.strerror(error.errno) if error.errno and error.errno > 0 else ""
+    return said if known in said else f"{known}: {said}"
+
+
 def contention() -> Unavailable:
     """The error of a transaction that lost every race."""
     return Unavailable("the transaction met too much contention", remedy="Retry.", retry_after_s=0.2)
@@ -87,7 +118,7 @@ def _refusal(error: BaseException) -> MoorageError | None:
             )
         case "28000" | "28P01" | "3D000":
             return FailedPrecondition(
-                f"the database refuses the registry: {error}",
+                f"the database refuses the registry: {said_in_one_line(error)}",
                 reason=ErrorReason.DATABASE_UNAVAILABLE,
                 remedy="Check database_url and migration_database_url: role, password, database.",
             )

@@ -22,5 +22,5 @@ class EngineFilter:
             reason=self.reason,
             needed=request.engine.value,
             available=", ".join(sorted(worker.engines)) or "none",
-            remedy=f"install {request.engine.value} on {worker.name}",
+            remedy=f"install {request.engine.value} on {worker.name}; its agent's log says what an installed one lacks",
         )

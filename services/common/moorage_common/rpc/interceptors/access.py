@@ -1,6 +1,7 @@
 """Gives each call its request id, and logs one line when it ends."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,8 @@ from moorage_common.runtime.logs import bind, get_logger
 log = get_logger(__name__)
 
 _MAX_VALUE = 128
+_CANNOT_TRAVEL = re.compile("[^ -~]")
+"""What gRPC does not send, though it receives it: whatever is not printable ASCII."""
 
 
 class AccessInterceptor(CallInterceptor):
@@ -58,9 +61,9 @@ class AccessInterceptor(CallInterceptor):
 
 
 def _metadata(context: Context) -> dict[str, str]:
-    """What the caller sent beside the request, as far as it is fit for logs."""
+    """What the caller sent beside the request, as far as it is fit for logs and to be sent on."""
     return {
-        key: value
+        key: _CANNOT_TRAVEL.sub("?", value)
         for key, value in context.invocation_metadata() or ()
         if isinstance(value, str) and 0 < len(value) <= _MAX_VALUE
     }

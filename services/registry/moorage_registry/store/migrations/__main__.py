@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 from alembic import command
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.pool import NullPool
 
 from moorage_registry.store.database import create_engine
+from moorage_registry.store.failures import DATABASE_ERRORS, said_in_one_line
 from moorage_registry.store.migrate import URL_VARIABLE
 
 _LOCK = 0x6D6F6F72
@@ -38,5 +40,15 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
+def main() -> int:
+    """Runs them, and says in one line what a person can mend."""
+    try:
+        asyncio.run(run(os.environ[URL_VARIABLE]))
+    except DATABASE_ERRORS as error:
+        sys.stderr.write(f"moorage-registry: a migration failed: {said_in_one_line(error)}\n")
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    asyncio.run(run(os.environ[URL_VARIABLE]))
+    sys.exit(main())

@@ -1,9 +1,13 @@
 """Addresses, ``HOST:PORT``, and which of them plaintext may be spoken on."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
 
 from moorage_common.core.errors import FailedPrecondition, FieldViolation, InvalidArgument
+
+_PORT = re.compile(r"[0-9]{1,5}")
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +29,17 @@ class Address:
         Raises:
             InvalidArgument: It is none of these.
         """
-        host, colon, port = text.rpartition(":")
-        bracketed = host.startswith("[") and host.endswith("]")
-        if bracketed:
-            host = host[1:-1]
-        well_formed = colon and host and port.isascii() and port.isdigit() and int(port) <= 65535
-        if not well_formed or (":" in host and not bracketed):
+        host, _, port = text.rpartition(":")
+        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        well_formed = _PORT.fullmatch(port) and int(port) <= 65535
+        # Brackets are for what has colons, and for nothing else.
+        if not (well_formed and is_host(bare) and (bare != host) == (":" in bare)):
             rule = "must look like 127.0.0.1:7600, [::1]:7600 or name:7600"
             raise InvalidArgument(
                 f"{field} is invalid: {text!r}: {rule}",
                 violations=[FieldViolation(field=field, description=rule)],
             )
-        return cls(host, int(port))
+        return cls(bare, int(port))
 
     @property
     def is_loopback(self) -> bool:
@@ -54,6 +57,16 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def is_host(text: str) -> bool:
+    """Whether a text can name a host: an IP address without brackets, or a name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        # What ends in a number is meant to be an IP address, and is none.
+        return bool(_NAME.fullmatch(text)) and not text.rstrip(".").rpartition(".")[2].isdigit()
+    return True
+
+
 def require_plaintext_allowed(address: Address, *, insecure: bool) -> None:
     """Refuses to speak plaintext with other machines unless that was asked for.
 
@@ -62,6 +75,6 @@ def require_plaintext_allowed(address: Address, *, insecure: bool) -> None:
     """
     if not (address.is_loopback or insecure):
         raise FailedPrecondition(
-            f"{address} is not a loopback address, and nothing there would be encrypted or authenticated",
+            f"{address.host} is not a loopback address, and nothing there would be encrypted or authenticated",
             remedy="Use a loopback address, or say --insecure if the network between is trusted.",
         )

@@ -1,16 +1,43 @@
 import pytest
 
+from moorage_common.core.address import Address, require_plaintext_allowed
 from moorage_common.core.errors import FailedPrecondition, InvalidArgument
-from moorage_common.rpc.address import Address, require_plaintext_allowed
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1:7600", "[::1]:7600", "localhost:0", "registry.example:65535"])
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1:7600", "[::1]:7600", "localhost:0", "registry.example:65535", "my_host-1.:1"]
+)
 def test_an_address_is_written_as_it_was_read(text: str) -> None:
     assert str(Address.parse(text)) == text
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":", ":7600", "host:", "host", "host:65536", "host:-1", "host:٣", "::1:1"]
+    "text",
+    [
+        *(
+            "",
+            ":",
+            ":7600",
+            "host:",
+            "host",
+            "host:65536",
+            "host:-1",
+            "host:٣",
+            "::1:1",
+            "host:" + "1" * 5000,
+        ),
+        *(
+            "http://host:1",
+            "host/path:1",
+            "a b:1",
+            " host:1",
+            "host:1 ",
+            "a..b:1",
+            "[host]:1",
+            "[127.0.0.1]:1",
+        ),
+        *("[::1:1", "[::g]:1", "127.1:1", "300.0.0.1:1", "hôst:1", "user@host:1"),
+    ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument):
