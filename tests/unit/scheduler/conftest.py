@@ -69,7 +69,9 @@ class PaperWorker:
             cpu_architecture=self.architecture,
             labels=dict(self.labels),
             accelerators=cards,
-            engines={self.engine: (Engine(version=self.version, drives=drives, distributes=self.distributes),)}
+            engines={
+                self.engine: (Engine(version=self.version, drives=drives, distributes=self.distributes),)
+            }
             if self.installed
             else {},
             unified_memory=self.unified,
@@ -87,6 +89,11 @@ class PaperWorker:
             foreign=dict(self.foreign),
         )
         return worker, condition
+
+
+def alone(model, worker, claims):
+    """An instance on one worker, with its claims by pool."""
+    return Tenant(model=model, worker=worker, claims={(worker, pool): size for pool, size in claims.items()})
 
 
 class Paper:
@@ -157,11 +164,8 @@ class Paper:
         for worker in workers:
             fleet.put_worker(*worker.parts())
         for index, tenant in enumerate(tenants):
-            if not isinstance(tenant, Tenant):
-                model, worker, claims = tenant
-                held = {(worker, pool): size for pool, size in claims.items()}
-                tenant = Tenant(model=model, worker=worker, claims=held)
-            fleet.put_tenant(f"{tenant.model}/instances/{index}", tenant)
+            held = tenant if isinstance(tenant, Tenant) else alone(*tenant)
+            fleet.put_tenant(f"{held.model}/instances/{index}", held)
         for artifact, worker in copies:
             fleet.put_copy(artifact, worker)
         return fleet

@@ -1,7 +1,7 @@
 """Protos into the core's types and back."""
 
 from moorage.common.v1 import engine_pb2, model_facts_pb2, placement_pb2
-from moorage.registry.v1 import artifact_pb2, instance_pb2, model_pb2, worker_pb2
+from moorage.registry.v1 import instance_pb2, model_pb2, worker_pb2
 from moorage_common.core.placement import (
     CpuArchitecture,
     KvCacheType,
@@ -56,7 +56,7 @@ class TestWorkers:
         assert found.cpu_architecture is CpuArchitecture.AARCH64
         assert found.accelerators == (Accelerator(uuid="G", kind=AcceleratorKind.CUDA),)
         assert found.engines == {
-            EngineKind.LLAMA_CPP: Engine(version="7", drives=frozenset({AcceleratorKind.CUDA}))
+            EngineKind.LLAMA_CPP: (Engine(version="7", drives=frozenset({AcceleratorKind.CUDA})),)
         }
         assert found.pools == (RAM, "G")
 
@@ -84,8 +84,10 @@ class TestTenants:
         return instance_pb2.Instance(name="models/m/instances/i", state=state, **fields)
 
     def test_a_bound_instance_holds_its_claims_until_it_has_stopped(self):
-        claim = placement_pb2.MemoryClaim(pool="ram", size_bytes=5)
-        placement = placement_pb2.Placement(worker="workers/w", claims=[claim])
+        placement = placement_pb2.Placement(
+            worker="workers/w",
+            claims=[placement_pb2.MemoryClaim(worker="workers/w", pool="ram", size_bytes=5)],
+        )
         holding = [
             instance_pb2.INSTANCE_STATE_STARTING,
             instance_pb2.INSTANCE_STATE_RUNNING,
@@ -95,7 +97,8 @@ class TestTenants:
         ]
         for state in holding:
             tenant = tenant_from_proto(self.instance(state, placement=placement))
-            assert tenant == Tenant(model="models/m", worker="workers/w", claims={"ram": 5})
+            claims = {("workers/w", "ram"): 5}
+            assert tenant == Tenant(model="models/m", worker="workers/w", claims=claims)
         stopped = self.instance(instance_pb2.INSTANCE_STATE_STOPPED, placement=placement)
         assert tenant_from_proto(stopped) is None
 
@@ -131,33 +134,34 @@ class TestModels:
         assert strategy_from_proto(policy) is PlacementStrategy.BINPACK
         assert strategy_from_proto(model_pb2.PlacementPolicy()) is None
 
-    def artifact(self, **facts):
-        gguf = model_facts_pb2.GgufFacts(**facts)
-        return artifact_pb2.Artifact(name="artifacts/a", facts=model_facts_pb2.ModelFacts(gguf=gguf))
+    def facts(self, **facts):
+        return model_facts_pb2.ModelFacts(gguf=model_facts_pb2.GgufFacts(**facts))
 
     def test_every_field_of_the_facts_arrives(self, paper):
         ours = paper.facts(
             blocks=2, sliding_window=9, sliding_window_blocks=(True, False), tied_embedding=True
         )
         names = [name for name in type(ours).__dataclass_fields__ if name != "file_type"]
-        artifact = self.artifact(**{name: getattr(ours, name) for name in names})
-        found = facts_from_proto(artifact)
+        found = facts_from_proto(self.facts(**{name: getattr(ours, name) for name in names}))
         assert {n: getattr(found, n) for n in names} == {n: getattr(ours, n) for n in names}
 
     def test_every_block_has_every_figure(self):
-        found = facts_from_proto(self.artifact(block_count=3, block_bytes=[1, 2, 3, 4], head_counts=[5]))
+        found = facts_from_proto(self.facts(block_count=3, block_bytes=[1, 2, 3, 4], head_counts=[5]))
         assert found.block_bytes == (1, 2, 3)
         assert found.head_counts == (5, 0, 0)
         assert found.block_repack_bytes == (0, 0, 0)
 
     def test_an_artifact_without_facts(self):
-        assert facts_from_proto(artifact_pb2.Artifact()) is None
+        assert facts_from_proto(model_facts_pb2.ModelFacts()) is None
 
     def test_the_engine_is_the_one_named_or_the_one_that_fits_the_files(self):
         llama_cpp = engine_pb2.ENGINE_KIND_LLAMA_CPP
-        assert engine_from_proto(llama_cpp, artifact_pb2.Artifact()) is EngineKind.LLAMA_CPP
-        assert engine_from_proto(engine_pb2.ENGINE_KIND_UNSPECIFIED, self.artifact()) is EngineKind.LLAMA_CPP
-        assert engine_from_proto(engine_pb2.ENGINE_KIND_UNSPECIFIED, artifact_pb2.Artifact()) is None
+        any_engine, nothing = engine_pb2.ENGINE_KIND_UNSPECIFIED, model_facts_pb2.ModelFacts()
+        safetensors = model_facts_pb2.ModelFacts(safetensors=model_facts_pb2.SafetensorsFacts())
+        assert engine_from_proto(llama_cpp, nothing) is EngineKind.LLAMA_CPP
+        assert engine_from_proto(any_engine, self.facts()) is EngineKind.LLAMA_CPP
+        assert engine_from_proto(any_engine, safetensors) is EngineKind.VLLM
+        assert engine_from_proto(any_engine, nothing) is None
 
 
 class TestOutcomes:
@@ -170,7 +174,8 @@ class TestOutcomes:
         assert all(c.worker == "workers/w" for c in proto.claims)
         for claim, own in zip(proto.claims, ours.claims, strict=True):
             assert claim.size_bytes == own.size_bytes == sum(part.size_bytes for part in claim.parts)
-        assert len(proto.claims[1].parts) == len(MemoryPart) - 1  # llama.cpp takes no room for its cache ahead
+        # llama.cpp takes no room for its cache ahead.
+        assert len(proto.claims[1].parts) == len(MemoryPart) - 1
 
     def test_an_explanation_whole(self, paper):
         fleet = paper.snapshot(paper.Worker(name="a"), paper.Worker(name="b", cordoned=True))

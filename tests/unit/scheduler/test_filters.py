@@ -6,44 +6,60 @@ import pytest
 
 from moorage_common.core.placement import CpuArchitecture, OperatingSystem, PlacementReason
 from moorage_common.core.states import AcceleratorKind, EngineKind, WorkerState
+from moorage_scheduler.core import sieve as sieve_module
+from moorage_scheduler.core.by_hand import refused_by_hand
 from moorage_scheduler.core.request import LlamaCppOptions
+from moorage_scheduler.core.sieve import sift
 from moorage_scheduler.core.summary import PHRASES
 from moorage_scheduler.filters import FILTERS
-from moorage_scheduler.filters.accelerator import AcceleratorFilter
+from moorage_scheduler.filters.accelerator import AcceleratorRule
 from moorage_scheduler.filters.compatibility import Compatibility
 from moorage_scheduler.filters.cordon import CordonFilter
 from moorage_scheduler.filters.cpu_architecture import CpuArchitectureFilter
 from moorage_scheduler.filters.engine import EngineFilter
 from moorage_scheduler.filters.operating_system import OperatingSystemFilter
-from moorage_scheduler.filters.selection import SelectionFilter, unknown_workers
+from moorage_scheduler.filters.selection import SelectionFilter
 from moorage_scheduler.filters.state import StateFilter
 
 
 @pytest.fixture
-def ask(paper):
-    """Asks one filter about a fleet; gives the names that pass, and the rejections of the others."""
+def ask(paper, monkeypatch):
+    """Asks one rule about a fleet; gives the names that pass, and the rejections of the others."""
 
     def ask(rule, *workers, **request):
-        snapshot, wish = paper.snapshot(*workers), paper.request(**request)
-        mask = rule.passes(snapshot, wish)
+        monkeypatch.setattr(sieve_module, "FILTERS", (rule,))
+        snapshot = paper.snapshot(*workers)
+        sieve = sift(snapshot, paper.request(**request))
         slots = snapshot.rows.slots
-        passing = {name for name, slot in slots.items() if mask[slot]}
-        return passing, {
-            n: rule.reject(snapshot, wish, slot) for n, slot in slots.items() if n not in passing
-        }
+        passing = {name for name, slot in slots.items() if sieve.passed[slot]}
+        rejected = {name: sieve.rejections(slot) for name, slot in slots.items() if name not in passing}
+        assert all(len(said) == 1 for said in rejected.values())
+        return passing, {name: said[0] for name, said in rejected.items()}
 
     return ask
 
 
-def test_every_reason_that_is_not_about_memory_or_names_has_its_filter():
-    others = {"WORKER_UNKNOWN", "INSUFFICIENT_GPU_MEMORY", "INSUFFICIENT_RAM"}
+def test_every_reason_that_is_not_about_names_or_how_the_model_lies_has_its_filter():
+    names = {"WORKER_UNKNOWN", "GPU_UNKNOWN"}
+    lies = {
+        "INSUFFICIENT_GPU_MEMORY", "INSUFFICIENT_RAM", "INSUFFICIENT_GPUS", "PARALLEL_SIZE_IMPOSSIBLE",
+        "DISTRIBUTED_VLLM_EXCLUSIVE", "DISTRIBUTION_UNSUPPORTED", "MODEL_UNSUPPORTED",
+    }  # fmt: skip
+    others = names | lies
     assert {rule.reason for rule in FILTERS} == {r for r in PlacementReason if r.value not in others}
     assert len({rule.reason for rule in FILTERS}) == len(FILTERS)
 
 
 def test_only_what_a_person_or_time_can_change_is_transient():
     transient = {rule.reason for rule in FILTERS if rule.transient}
-    assert transient == {PlacementReason.WORKER_NOT_READY, PlacementReason.WORKER_CORDONED}
+    assert transient == {
+        PlacementReason.WORKER_NOT_READY,
+        PlacementReason.WORKER_UNREACHABLE,
+        PlacementReason.WORKER_CORDONED,
+        PlacementReason.WORKER_DRAINING,
+        PlacementReason.WORKER_MAINTENANCE,
+        PlacementReason.INSUFFICIENT_DISK,
+    }
 
 
 class TestSelection:
@@ -79,11 +95,14 @@ class TestSelection:
         assert passing == {"a"}
 
     def test_a_name_that_nobody_has_is_refused_by_that_name(self, paper):
-        snapshot = paper.snapshot(paper.Worker(name="a"))
-        unknown = unknown_workers(snapshot, paper.request(workers=["a", "ghost"]))
-        assert [item.worker for item in unknown] == ["ghost"]
-        assert unknown[0].rejections[0].reason is PlacementReason.WORKER_UNKNOWN
-        assert unknown_workers(snapshot, paper.request(workers=["a"])) == ()
+        def refused(*names):
+            snapshot, request = paper.snapshot(paper.Worker(name="a")), paper.request(workers=names)
+            return refused_by_hand(snapshot, request, sift(snapshot, request), transient=True)
+
+        (unknown,) = refused("a", "ghost")
+        assert unknown.worker == "ghost"
+        assert unknown.rejections[0].reason is PlacementReason.WORKER_UNKNOWN
+        assert refused("a") == ()
 
 
 @pytest.mark.parametrize("state", [s for s in WorkerState if s is not WorkerState.READY])
@@ -124,7 +143,7 @@ class TestAnEngineWithNarrowerNeeds:
             accelerators=frozenset({AcceleratorKind.CUDA}),
             needs_accelerator=True,
         )
-        for rule in ("operating_system", "cpu_architecture", "accelerator"):
+        for rule in ("operating_system", "cpu_architecture", "accelerator", "compatibility"):
             module = f"moorage_scheduler.filters.{rule}.COMPATIBILITY"
             monkeypatch.setattr(module, {EngineKind.LLAMA_CPP: narrow})
 
@@ -143,15 +162,15 @@ class TestAnEngineWithNarrowerNeeds:
     def test_the_accelerator_counts(self, paper, ask):
         cuda = paper.Worker(name="cuda", gpus=(1,))
         rocm = paper.Worker(name="rocm", gpus=(1,), kind=AcceleratorKind.ROCM)
-        passing, rejected = ask(AcceleratorFilter(), cuda, rocm, paper.Worker(name="cpu"))
+        passing, rejected = ask(AcceleratorRule(), cuda, rocm, paper.Worker(name="cpu"))
         assert passing == {"cuda"}
-        assert rejected["rocm"].available == "ROCM, but LLAMA_CPP there computes on ROCM"
+        assert (rejected["rocm"].needed, rejected["rocm"].available) == ("CUDA", "ROCM")
         assert rejected["cpu"].available == "none"
 
 
 class TestAccelerator:
     def test_llama_cpp_needs_none(self, paper, ask):
-        passing, _ = ask(AcceleratorFilter(), paper.Worker(name="cpu"), paper.Worker(name="gpu", gpus=(1,)))
+        passing, _ = ask(AcceleratorRule(), paper.Worker(name="cpu"), paper.Worker(name="gpu", gpus=(1,)))
         assert passing == {"cpu", "gpu"}
 
     def test_gpu_layers_need_a_gpu_that_the_build_drives(self, paper, ask):
@@ -160,25 +179,25 @@ class TestAccelerator:
             paper.Worker(name="gpu", gpus=(1,)),
             paper.Worker(name="cpu-build", gpus=(1,), drives=frozenset()),
         ]
-        passing, rejected = ask(AcceleratorFilter(), *fleet, options=LlamaCppOptions(gpu_layers=1))
+        passing, rejected = ask(AcceleratorRule(), *fleet, options=LlamaCppOptions(gpu_layers=1))
         assert passing == {"gpu"}
         assert rejected["cpu"].available == "none"
         assert rejected["cpu-build"].available == "CUDA, but LLAMA_CPP there computes on the CPU only"
         assert "install a build" in rejected["cpu-build"].remedy
 
     def test_no_gpu_layers_need_no_gpu(self, paper, ask):
-        passing, _ = ask(AcceleratorFilter(), paper.Worker(name="cpu"), options=LlamaCppOptions(gpu_layers=0))
+        passing, _ = ask(AcceleratorRule(), paper.Worker(name="cpu"), options=LlamaCppOptions(gpu_layers=0))
         assert passing == {"cpu"}
 
     def test_forbidden_offload_rules_out_gpus_that_cannot_be_driven_but_not_plain_cpus(self, paper, ask):
         fleet = [paper.Worker(name="cpu"), paper.Worker(name="cpu-build", gpus=(1,), drives=frozenset())]
         options = LlamaCppOptions(forbid_cpu_offload=True)
-        passing, _ = ask(AcceleratorFilter(), *fleet, options=options)
+        passing, _ = ask(AcceleratorRule(), *fleet, options=options)
         assert passing == {"cpu"}
 
     def test_an_engine_that_is_not_installed_is_another_filters_matter(self, paper, ask):
         worker = paper.Worker(name="bare", gpus=(1,), installed=False)
-        passing, _ = ask(AcceleratorFilter(), worker, options=LlamaCppOptions(gpu_layers=1))
+        passing, _ = ask(AcceleratorRule(), worker, options=LlamaCppOptions(gpu_layers=1))
         assert passing == {"bare"}
 
 

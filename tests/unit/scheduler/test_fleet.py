@@ -27,7 +27,7 @@ def test_available_is_never_negative(paper):
 
 def test_a_claim_that_arrives_before_its_worker_counts_once_the_worker_is_known(paper):
     fleet = paper.fleet()
-    fleet.put_tenant("i", Tenant(model="m", worker="w", claims={RAM: 10}))
+    fleet.put_tenant("i", Tenant(model="m", worker="w", claims={("w", RAM): 10}))
     fleet.put_worker(*paper.Worker(name="w", ram=100).parts())
     assert row(fleet.snapshot(), "w", "claimed")[0] == 10
     fleet.remove_worker("w")
@@ -39,11 +39,11 @@ def test_a_tenant_that_changes_or_leaves_is_not_counted_twice(paper):
     fleet = paper.fleet(paper.Worker(name="w", gpus=(50,)), paper.Worker(name="x"))
     fleet.put_tenant("i", Tenant(model="m", worker="w"))
     assert row(fleet.snapshot(), "w", "tenants")[:2] == [1, 0]
-    fleet.put_tenant("i", Tenant(model="m", worker="w", claims={RAM: 10, "w/gpu0": 20}))
+    fleet.put_tenant("i", Tenant(model="m", worker="w", claims={("w", RAM): 10, ("w", "w/gpu0"): 20}))
     snapshot = fleet.snapshot()
     assert row(snapshot, "w", "tenants")[:2] == [1, 1]
     assert snapshot.replicas == {"m": {("w", RAM): 1, ("w", "w/gpu0"): 1}}
-    fleet.put_tenant("i", Tenant(model="m", worker="x", claims={RAM: 10}))
+    fleet.put_tenant("i", Tenant(model="m", worker="x", claims={("x", RAM): 10}))
     snapshot = fleet.snapshot()
     assert row(snapshot, "w", "claimed") == [0, 0]
     assert row(snapshot, "x", "claimed") == [10, 0]
@@ -59,7 +59,7 @@ def test_a_snapshot_keeps_its_numbers_while_the_fleet_goes_on(paper):
     frozen = {name: getattr(before.columns, name).copy() for name in column_names()}
     fleet.put_worker(*replace(worker, ram=70, state=WorkerState.UNREACHABLE, cordoned=True).parts())
     fleet.put_worker(*paper.Worker(name="x", gpus=(1, 2, 3)).parts())
-    fleet.put_tenant("new", Tenant(model="m", worker="w", claims={RAM: 9}))
+    fleet.put_tenant("new", Tenant(model="m", worker="w", claims={("w", RAM): 9}))
     fleet.remove_copy("a", "w")
     fleet.remove_worker("w")
     assert all(np.array_equal(getattr(before.columns, name), frozen[name]) for name in column_names())
@@ -121,7 +121,8 @@ def test_columns_of_a_snapshot_refuse_to_be_written(paper):
 
 def test_with_tenant_answers_a_new_snapshot_and_leaves_the_old_one(paper):
     before = paper.snapshot(paper.Worker(name="w", ram=100, gpus=(50,)))
-    after = before.with_tenant(Tenant(model="m", worker="w", claims={RAM: 30, "w/gpu0": 20}))
+    tenant = Tenant(model="m", worker="w", claims={("w", RAM): 30, ("w", "w/gpu0"): 20})
+    after = before.with_tenant("m/instances/i", tenant)
     assert row(after, "w", "claimed")[:2] == [30, 20]
     assert row(after, "w", "tenants")[:2] == [1, 1]
     assert after.replicas == {"m": {("w", RAM): 1, ("w", "w/gpu0"): 1}}
@@ -162,7 +163,7 @@ class TestWhatCouldHelp:
     def test_a_claim_that_ends_helps_and_a_new_one_does_not(self, paper):
         fleet = paper.fleet(paper.Worker(name="w"))
         assert not fleet.put_tenant("i", Tenant(model="m", worker="w"))
-        assert not fleet.put_tenant("i", Tenant(model="m", worker="w", claims={RAM: 5}))
+        assert not fleet.put_tenant("i", Tenant(model="m", worker="w", claims={("w", RAM): 5}))
         assert fleet.remove_tenant("i")
         assert not fleet.remove_tenant("i")
 

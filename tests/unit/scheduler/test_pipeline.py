@@ -6,10 +6,9 @@ import pytest
 
 from moorage_common.core.placement import MemoryPart, OperatingSystem, PlacementReason, Verdict
 from moorage_common.core.states import AcceleratorKind, WorkerState
-from moorage_scheduler.core.arrange import sizes
-from moorage_scheduler.core.cluster import RAM, Tenant
+from moorage_scheduler.core.cluster import RAM
 from moorage_scheduler.core.pipeline import released
-from moorage_scheduler.core.request import LlamaCppOptions
+from moorage_scheduler.core.request import LlamaCppOptions, tenant_of
 
 GIB = 2**30
 
@@ -61,9 +60,7 @@ class TestPlaced:
         for seed in "ab":
             placement = paper.place(snapshot, paper.request(seed=seed)).placement
             cards.append(placement.claims[1].pool)
-            snapshot = snapshot.with_tenant(
-                Tenant(model="models/m", worker="w", claims=sizes(placement.claims))
-            )
+            snapshot = snapshot.with_tenant(f"models/m/instances/{seed}", tenant_of("models/m", placement))
         assert sorted(cards) == ["w/gpu0", "w/gpu1"]
         assert paper.place(snapshot, paper.request()).placement is None
 
@@ -124,7 +121,7 @@ class TestNotPlaced:
         fleet = paper.snapshot(paper.Worker(name="w"))
         placement, explanation = _both(paper.place(fleet, paper.request(workers=["w", "ghost"])))
         assert placement is None
-        assert explanation.verdict is Verdict.NOT_NOW
+        assert explanation.verdict is Verdict.NEVER_FITS
         assert counts(explanation) == {PlacementReason.WORKER_UNKNOWN: 1}
         assert explanation.workers_considered == 2
         assert "register ghost" in explanation.summary

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from moorage_common.core.placement import PlacementStrategy, Verdict
 from moorage_common.core.states import AcceleratorKind, WorkerState
-from moorage_scheduler.core.arrange import sizes
-from moorage_scheduler.core.cluster import RAM, Tenant
-from moorage_scheduler.core.request import LlamaCppOptions, Selection
+from moorage_scheduler.core.cluster import RAM
+from moorage_scheduler.core.request import LlamaCppOptions, Selection, tenant_of
 from moorage_scheduler.core.snapshot import column_names
 
 MIB = 2**20
@@ -97,9 +96,7 @@ def test_no_pool_ever_gives_more_than_it_has(paper, drawn, data):
             break
         assert all(claim.size_bytes >= 0 for claim in placement.claims)
         assert sum(claim.layers for claim in placement.claims) == placement.total_layers
-        snapshot = snapshot.with_tenant(
-            Tenant(model=request.model, worker=placement.worker, claims=sizes(placement.claims))
-        )
+        snapshot = snapshot.with_tenant(f"i{number}", tenant_of(request.model, placement))
         check_nothing_is_overcommitted(snapshot)
 
 
@@ -143,7 +140,8 @@ def test_choosing_by_hand_what_was_chosen_automatically_gives_the_same(paper, dr
     snapshot = paper.snapshot(*workers)
     automatic = paper.place(snapshot, request).placement
     if automatic:
-        chosen = replace(request.selection, workers=frozenset({automatic.worker}))
+        members = frozenset({automatic.worker, *automatic.subordinates})
+        chosen = replace(request.selection, workers=members)
         assert paper.place(snapshot, replace(request, selection=chosen)).placement == automatic
 
 

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from moorage_common.core.placement import PlacementStrategy
-from moorage_common.core.states import AcceleratorKind, EngineKind
+from moorage_common.core.states import AcceleratorKind
 from moorage_scheduler.core.candidates import Candidates
 from moorage_scheduler.core.cluster import RAM
+from moorage_scheduler.core.layers.packing import LayerPacking
 from moorage_scheduler.core.memory import MemoryProfile, Parts, Unit
+from moorage_scheduler.core.offer import View, offer
 from moorage_scheduler.core.policy import FIT_GAP, ScoringPolicy
-from moorage_scheduler.core.ranking import rank, tie_order
-from moorage_scheduler.core.request import LlamaCppOptions
-from moorage_scheduler.core.search import Demand, offer, search
+from moorage_scheduler.core.ranking import rank
+from moorage_scheduler.core.sieve import sift
+from moorage_scheduler.core.ties import tie_order
 from moorage_scheduler.scorers import SCORERS
 from moorage_scheduler.scorers.artifact_locality import ArtifactLocalityScorer
 from moorage_scheduler.scorers.binpack import BinpackScorer
@@ -31,13 +33,12 @@ TEN = MemoryProfile(
 
 @pytest.fixture
 def candidates(paper):
-    def make(snapshot, **request):
-        demand = Demand(TEN, request.get("options") or LlamaCppOptions())
-        given = offer(snapshot, snapshot.columns.present, EngineKind.LLAMA_CPP)
-        fits = search(demand, given)
-        return Candidates(
-            snapshot=snapshot, request=paper.request(**request), demand=demand, offer=given, fits=fits
-        )
+    def make(snapshot, **others):
+        request = paper.request(**others)
+        given = offer(snapshot, request, snapshot.columns.present, sift(snapshot, request).cards)
+        view = View(snapshot, request, given, PlacementStrategy.SPREAD)
+        packing = LayerPacking(lambda _: TEN, request.options, request.selection)
+        return Candidates(view=view, packing=packing, fits=packing.alone(view))
 
     return make
 
@@ -48,7 +49,7 @@ def ask(candidates):
 
     def ask(scorer, snapshot, **request):
         given = candidates(snapshot, **request)
-        names = [snapshot.rows.at(int(slot)).name for slot in given.offer.slots]
+        names = [given.view.worker(row) for row in range(len(given.view.offer.slots))]
         return dict(zip(names, scorer.raw(given).tolist(), strict=True))
 
     return ask
@@ -131,7 +132,7 @@ def test_stickiness_is_for_the_last_worker(paper, ask):
 class TestRanking:
     def rank(self, given, strategy=PlacementStrategy.SPREAD, policy=None):
         ranking = rank(given, strategy, policy or ScoringPolicy())
-        return ranking, [given.snapshot.rows.at(int(given.offer.slots[r])).name for r in ranking.order]
+        return ranking, [given.view.worker(int(row)) for row in ranking.order]
 
     @pytest.mark.parametrize("strategy", PlacementStrategy)
     def test_a_score_is_the_sum_of_its_parts(self, paper, candidates, strategy):

@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 
 from moorage_common.core.placement import PlacementStrategy
-from moorage_common.core.states import AcceleratorKind, EngineKind
-from moorage_scheduler.core.arrange import Gpu, claims_of, share_out, tie, unified_claims
+from moorage_common.core.states import AcceleratorKind
 from moorage_scheduler.core.cluster import RAM
+from moorage_scheduler.core.layers.alone import search
+from moorage_scheduler.core.layers.demand import Demand
+from moorage_scheduler.core.layers.shares import Sharer, claims_of, unified_claims
 from moorage_scheduler.core.memory import MemoryProfile, Parts, Unit
+from moorage_scheduler.core.offer import Gpu, offer
+from moorage_scheduler.core.packing import Mode
 from moorage_scheduler.core.request import LlamaCppOptions
-from moorage_scheduler.core.search import Demand, Mode, offer, search
+from moorage_scheduler.core.sieve import sift
+from moorage_scheduler.core.ties import tie
 
 HOST, BESIDE, COMPUTING, PER_GPU = 5, 1, 3, 2
 
@@ -28,15 +33,21 @@ def profile(*weights, repacked=0):
     )
 
 
+def on_offer(snapshot, request, **others):
+    """What every worker has to give, on cards that the model may compute on."""
+    return offer(snapshot, request, snapshot.columns.present, sift(snapshot, request).cards, **others)
+
+
 @pytest.fixture
 def find(paper):
     """Searches one worker for a model of four units of 10 bytes; gives (mode, units on GPUs, GPUs)."""
 
     def find(*, ram=1000, gpus=(), options=None, model=None, **worker):
         snapshot = paper.snapshot(paper.Worker(name="w", ram=ram, gpus=gpus, **worker))
-        demand = Demand(model or profile(10, 10, 10, 10), options or LlamaCppOptions())
-        fits = search(demand, offer(snapshot, snapshot.columns.present, EngineKind.LLAMA_CPP))
-        return Mode(int(fits.mode[0])), int(fits.gpu_units[0]), int(fits.gpus[0])
+        request = paper.request(options=options)
+        demand = Demand(model or profile(10, 10, 10, 10), request.options, request.selection)
+        found = search(demand, on_offer(snapshot, request))
+        return Mode(int(found.mode[0])), int(found.units[0]), int(found.gpus[0])
 
     return find
 
@@ -142,22 +153,31 @@ class TestUnifiedMemory:
 def test_what_is_claimed_or_used_by_others_is_not_on_offer(paper):
     worker = paper.Worker(name="w", gpus=(100,), foreign=(("w/gpu0", 30),))
     snapshot = paper.snapshot(worker, tenants=[("m", "w", {"w/gpu0": 50})])
-    mask = snapshot.columns.present
-    assert offer(snapshot, mask, EngineKind.LLAMA_CPP).available[0, 1] == 20
-    assert offer(snapshot, mask, EngineKind.LLAMA_CPP, empty=True).available[0, 1] == 100
+    assert on_offer(snapshot, paper.request()).available[0, 1] == 20
+    assert on_offer(snapshot, paper.request(), empty=True).available[0, 1] == 100
 
 
-def gpu(name, available, *, capacity=100, replicas=0, tenants=0):
-    kind = AcceleratorKind.CUDA
+def gpu(name, available, *, capacity=100, replicas=0, tenants=0, worker="w"):
     return Gpu(
-        uuid=name, kind=kind, capacity=capacity, available=available, replicas=replicas, tenants=tenants
+        worker=worker,
+        pool=name,
+        kind=AcceleratorKind.CUDA,
+        total=capacity,
+        capacity=capacity,
+        available=available,
+        replicas=replicas,
+        tenants=tenants,
     )
+
+
+def fill(demand, gpus, units, strategy=PlacementStrategy.BINPACK, seed="s"):
+    return Sharer(demand=demand, strategy=strategy, seed=seed).fill(tuple(gpus), start=0, stop=units)
 
 
 class TestShares:
     def share(self, gpus, strategy=PlacementStrategy.BINPACK, units=4, seed="s", model=None):
         demand = Demand(model or profile(10, 10, 10, 10), LlamaCppOptions())
-        return [(s.gpu.uuid, s.start, s.stop) for s in share_out(demand, tuple(gpus), units, strategy, seed)]
+        return [(s.gpu.pool, s.start, s.stop) for s in fill(demand, gpus, units, strategy, seed)]
 
     def test_binpack_takes_the_fullest_that_holds_everything(self):
         gpus = [gpu("empty", 100), gpu("tight", 42), gpu("small", 41)]
@@ -190,18 +210,19 @@ class TestClaims:
     def test_ram_comes_first_then_gpus_in_the_order_of_the_layers(self):
         demand = Demand(profile(1, 10, 20, 30), LlamaCppOptions())
         gpus = (gpu("a", 22), gpu("b", 23))
-        claims = claims_of(demand, share_out(demand, gpus, 3, PlacementStrategy.BINPACK, "s"))
+        claims = claims_of(demand, "w", fill(demand, gpus, 3))
         assert [(c.pool, c.layers) for c in claims] == [(RAM, 1), ("a", 1), ("b", 2)]
+        assert {c.worker for c in claims} == {"w"}
         assert sum(c.layers for c in claims) == 4
         assert claims[0].size_bytes == 30 + HOST + COMPUTING
         assert sum(c.size_bytes for c in claims[1:]) == 31 + 2 * PER_GPU
 
     def test_unified_memory_is_claimed_once(self):
         demand = Demand(profile(10, 10), LlamaCppOptions())
-        (claim,) = unified_claims(demand, 2, AcceleratorKind.METAL)
-        assert (claim.pool, claim.layers) == (RAM, 2)
+        (claim,) = unified_claims(demand, "w", 2, AcceleratorKind.METAL)
+        assert (claim.worker, claim.pool, claim.layers) == ("w", RAM, 2)
         assert claim.size_bytes == 20 + PER_GPU + HOST + BESIDE
-        (on_cpu,) = unified_claims(demand, 0, AcceleratorKind.METAL)
+        (on_cpu,) = unified_claims(demand, "w", 0, AcceleratorKind.METAL)
         assert on_cpu.size_bytes == 20 + HOST + COMPUTING
 
 
