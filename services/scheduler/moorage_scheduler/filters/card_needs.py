@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from moorage_common.core.placement import VllmDtype
 from moorage_common.core.states import AcceleratorKind, EngineKind
@@ -38,6 +39,7 @@ class CardNeeds:
     """The driver's version. Empty: any."""
 
 
+@lru_cache(maxsize=4096)
 def needs_of(
     engine: EngineKind,
     quantization: str,

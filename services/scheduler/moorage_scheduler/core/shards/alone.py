@@ -1,7 +1,7 @@
 """How a vLLM model lies on each of many workers alone: over the fewest GPUs that divide it, all of one kind."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from moorage_scheduler.core.offer import Offer, View
 from moorage_scheduler.core.packing import Fits, Mode
 from moorage_scheduler.core.parallel import ParallelShape
+from moorage_scheduler.core.request import VllmOptions
 from moorage_scheduler.core.shards.cards import CardFit, counts_by_kind
 from moorage_scheduler.core.snapshot import Int64s, Mask
 from moorage_scheduler.estimators.vllm import VllmNeeds
+from moorage_scheduler.estimators.vllm_cuts import Cuts
 from moorage_scheduler.estimators.vllm_shapes import candidate_shapes, shapes_on
 
 
@@ -28,16 +30,18 @@ class Alone:
     """[row]: some shape fits the GPUs, but RAM is short."""
 
 
-def single_worker_shapes(needs: VllmNeeds, exact_gpus: int, most: int) -> Iterator[ParallelShape]:
-    """Yields the shapes to try on one worker, best first: layers cut before they are dealt out over stages."""
-    options = needs.options
+def single_worker_shapes(needs: VllmNeeds, exact_gpus: int, most: int) -> tuple[ParallelShape, ...]:
+    """Returns the shapes to try on one worker, best first: layers cut before they are dealt out over stages."""
+    return _shapes(needs.cuts, needs.options, exact_gpus, most)
+
+
+@lru_cache(maxsize=1024)
+def _shapes(cuts: Cuts, options: VllmOptions, exact_gpus: int, most: int) -> tuple[ParallelShape, ...]:
     if exact_gpus:
-        yield from shapes_on(needs.cuts, options, exact_gpus)
-        return
-    cut = list(candidate_shapes(needs.cuts, options, most, pipelines=False))
-    yield from cut
-    dealt = candidate_shapes(needs.cuts, options, most, pipelines=True)
-    yield from (shape for shape in dealt if shape not in cut)
+        return shapes_on(cuts, options, exact_gpus)
+    cut = candidate_shapes(cuts, options, most, pipelines=False)
+    dealt = candidate_shapes(cuts, options, most, pipelines=True)
+    return tuple(dict.fromkeys((*cut, *dealt)))
 
 
 def search(needs: VllmNeeds, view: View, exact_gpus: int) -> Alone:
@@ -51,7 +55,10 @@ def search(needs: VllmNeeds, view: View, exact_gpus: int) -> Alone:
     ram_short = np.zeros(rows, np.bool_)
     shapes: list[ParallelShape] = []
     for shape in single_worker_shapes(needs, exact_gpus, int(cards.max(initial=0))):
-        waiting = (chosen < 0) & (cards >= shape.gpus)
+        waiting = chosen < 0
+        if not waiting.any():
+            break
+        waiting &= cards >= shape.gpus
         if not waiting.any() or not fit.fits_any(shape):
             continue
         enough = _enough(given, fit, shape)

@@ -38,7 +38,7 @@ class Shortages:
         self._given = view.offer
         self._fit = CardFit(needs, view)
         most = int((view.offer.kinds != 0).sum(axis=1).max(initial=0))
-        self._shapes = tuple(single_worker_shapes(needs, exact_gpus, most))
+        self._shapes = single_worker_shapes(needs, exact_gpus, most)
         wanted = self._shapes or single_worker_shapes(needs, exact_gpus, _MOST_GPUS)
         self._fewest = next((shape.gpus for shape in wanted), exact_gpus)
 
