@@ -177,7 +177,7 @@ def vllm_needs(
     if isinstance(facts, VllmSizes):
         estimate = SizesEstimate(sizes=facts, options=options, length=length)
     else:
-        estimate = FactsEstimate(facts=facts, options=options, length=length, category=category)
+        estimate = FactsEstimate.of(facts, options, length=length, category=category)
     return VllmNeeds(
         facts=facts, options=options, category=category, context_length=length, estimate=estimate
     )

@@ -15,8 +15,12 @@ from moorage_common.modelfiles.safetensors_facts import SafetensorsFacts
 from moorage_scheduler.core.request import VllmOptions
 
 _VOCABULARY_STEP = 64
-_SQUARE = frozenset({"fp8", "deepseek_v4_fp8"})
-"""Quantisations whose groups are squares; others' run along a layer's input, which a block's second half cuts."""
+_GROUPED = frozenset(
+    {"auto_awq", "auto_gptq", "awq", "awq_marlin", "compressed-tensors", "fp8", "gptq", "gptq_marlin"}
+)
+"""Quantisations that refuse to cut a group; others pad what does not fit, or have no groups."""
+_SQUARE = frozenset({"fp8"})
+"""Those of them whose groups are squares; others' run along a layer's input, which a block's second half cuts."""
 _ENCODERS = ("Bert", "BERT", "Roberta", "Gte")
 """In names of architectures that read a text at once and keep nothing of it: vLLM's models/bert*.py and roberta.py."""
 
@@ -72,7 +76,7 @@ def tensor_sizes(cuts: Cuts, limit: int) -> tuple[int, ...]:
 
 def cuts_of(facts: SafetensorsFacts, options: VllmOptions) -> Cuts:
     """Returns what limits the ways to cut a model over GPUs."""
-    group = facts.quantization_group_size or 1
+    group = (facts.quantization_group_size if facts.quantization in _GROUPED else 0) or 1
     heads = Width(name="attention heads", size=facts.head_count, group=_in_heads(group, facts.head_size))
     widths = [
         heads,

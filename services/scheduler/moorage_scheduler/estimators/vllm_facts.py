@@ -13,7 +13,7 @@ from moorage_scheduler.estimators.vllm_cuts import Cuts, cuts_of, keeps_nothing
 from moorage_scheduler.estimators.vllm_kv import KeysAndValues
 from moorage_scheduler.estimators.vllm_overhead import gpu_overhead, host_memory
 from moorage_scheduler.estimators.vllm_stages import Stage
-from moorage_scheduler.estimators.vllm_weights import weights_of
+from moorage_scheduler.estimators.vllm_weights import Weights, weights_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,15 @@ class FactsEstimate:
     length: int
     """Tokens of the longest request."""
     category: ModelCategory
+    weights: Weights
+
+    @classmethod
+    def of(
+        cls, facts: SafetensorsFacts, options: VllmOptions, *, length: int, category: ModelCategory
+    ) -> "FactsEstimate":
+        """Returns the estimate of a model, with what is the same for all shapes computed once."""
+        weights = weights_of(facts, options)
+        return cls(facts=facts, options=options, length=length, category=category, weights=weights)
 
     @property
     def block_count(self) -> int:
@@ -39,7 +48,7 @@ class FactsEstimate:
     def on_gpu(self, stage: Stage, shape: ParallelShape, kind: AcceleratorKind) -> Parts:
         """Returns what one GPU of a stage holds."""
         return Parts(
-            weights=weights_of(self.facts, self.options).on_gpu(stage, shape),
+            weights=self.weights.on_gpu(stage, shape),
             kv_cache=self._kept(stage, shape, kind),
             compute=self._activations.on_gpu(stage, shape),
             overhead=gpu_overhead(shape),

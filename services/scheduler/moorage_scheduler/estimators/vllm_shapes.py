@@ -1,7 +1,7 @@
 """The ways to put a model on a number of GPUs, and why there are none."""
 
 from collections.abc import Iterator
-from math import prod
+from math import isqrt, prod
 
 from moorage_common.core.placement import PlacementReason
 from moorage_scheduler.core.explanation import Rejection
@@ -37,7 +37,7 @@ def shapes_on(
     ranks, left = divmod(gpus, _copies(options))
     if left or not ranks:
         return ()
-    tensors = [options.tensor_parallel_size] if options.tensor_parallel_size else range(ranks, 0, -1)
+    tensors = [options.tensor_parallel_size] if options.tensor_parallel_size else _divisors(ranks)
     shapes = (
         ParallelShape(tensor=tensor, pipeline=ranks // tensor, data=_copies(options))
         for tensor in tensors
@@ -70,14 +70,21 @@ def refuse_count(cuts: Cuts, options: VllmOptions, gpus: int) -> Rejection | Non
     return _impossible(_wanted(options), f"{count(gpus, 'GPU')}: {_arithmetic(cuts, options, gpus)}", cuts)
 
 
+def _divisors(number: int) -> list[int]:
+    small = [divisor for divisor in range(1, isqrt(number) + 1) if number % divisor == 0]
+    return sorted({*small, *(number // divisor for divisor in small)}, reverse=True)
+
+
 def _copies(options: VllmOptions) -> int:
     return max(1, options.data_parallel_size)
 
 
 def _allowed(cuts: Cuts, options: VllmOptions, pipeline: int, *, pipelines: bool) -> bool:
+    if cuts.block_count and pipeline > cuts.block_count:
+        return False
     if options.pipeline_parallel_size:
         return pipeline == options.pipeline_parallel_size
-    return pipeline == 1 or (pipelines and (not cuts.block_count or pipeline <= cuts.block_count))
+    return pipeline == 1 or pipelines
 
 
 def _wanted(options: VllmOptions) -> str:

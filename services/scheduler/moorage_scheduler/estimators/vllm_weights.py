@@ -18,6 +18,13 @@ for 30.51 (QwQ-32B): up to 0.7 % more, which is PyTorch's rounding of each tenso
 holds whole, and rotary tables.
 """
 _BITS = 8
+_PADDED = frozenset({"mxfp4", "gpt_oss_mxfp4"})
+_HIDDEN_STEP, _EXPERT_STEP = 256, 128
+"""To what the experts of these quantisations are padded, model's width and a rank's part of an expert's.
+
+`mxfp4_round_up_hidden_size_and_intermediate_size` in fused_moe/oracle/mxfp4.py, for Marlin and TensorRT-LLM: with it
+gpt-oss-20b comes to 13.8 GiB; vLLM 0.11 logged 13.47.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +37,9 @@ class Weights:
     """Of all blocks' experts; tensor ranks share each out."""
     expert_share: Fraction
     """Blocks for every block that has experts."""
+    expert_hidden_size: int
+    expert_width: int
+    """Of an expert's feed-forward layer. 0: experts are not padded."""
     whole: int
     """Of all blocks; each tensor rank holds these whole."""
     embedding: int
@@ -48,10 +58,17 @@ class Weights:
     def on_gpu(self, stage: Stage, shape: ParallelShape) -> int:
         """Returns what one GPU of a stage holds, with head room."""
         # Blocks without experts may all be on other stages.
-        experts = stage.part_of(int(self.experts * min(self.expert_share, 1 / stage.share)))
+        experts = stage.part_of(int(self._experts(shape.tensor) * min(self.expert_share, 1 / stage.share)))
         cut = stage.part_of(self.blocks + self.absorbed) + experts + self.tower + self._ends(stage)
         held = -(-cut // shape.tensor) + stage.part_of(self.whole + self._repeated(shape.tensor))
         return -(-held * HEAD_ROOM.numerator // HEAD_ROOM.denominator)
+
+    def _experts(self, tensor: int) -> int:
+        if not self.expert_width:
+            return self.experts
+        hidden = -(-self.expert_hidden_size // _HIDDEN_STEP) * _HIDDEN_STEP
+        width = -(-self.expert_width // (tensor * _EXPERT_STEP)) * tensor * _EXPERT_STEP
+        return self.experts * hidden * width // (self.expert_hidden_size * self.expert_width)
 
     def _ends(self, stage: Stage) -> int:
         head = 0 if self.tied and stage.first else self.head
@@ -84,6 +101,8 @@ def weights_of(facts: SafetensorsFacts, options: VllmOptions) -> Weights:
         blocks=blocks - whole,
         experts=int(facts.expert_bytes * factor),
         expert_share=Fraction(facts.block_count or 1, facts.expert_block_count or facts.block_count or 1),
+        expert_hidden_size=facts.hidden_size,
+        expert_width=facts.expert_feed_forward_length if facts.quantization in _PADDED else 0,
         whole=whole,
         embedding=int(ends.embedding * factor),
         head=int(ends.head * factor),
