@@ -6,9 +6,9 @@ from moorage_common.core.placement import MemoryPart, ModelCategory
 from moorage_common.core.states import AcceleratorKind
 from moorage_scheduler.core.parallel import ParallelShape
 from moorage_scheduler.core.request import LlamaCppOptions, VllmOptions
-from moorage_scheduler.estimators.layer_sizes import LayerSizes, layer_profile
+from moorage_scheduler.core.sizes import LayerSizes, VllmSizes
+from moorage_scheduler.estimators.layer_sizes import layer_profile
 from moorage_scheduler.estimators.vllm import Card, vllm_needs
-from moorage_scheduler.estimators.vllm_sizes import VllmSizes
 
 MIB, GIB = 2**20, 2**30
 CUDA = AcceleratorKind.CUDA

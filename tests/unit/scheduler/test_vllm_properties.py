@@ -10,9 +10,9 @@ from moorage_common.core.placement import VllmDtype
 from moorage_common.core.states import AcceleratorKind
 from moorage_scheduler.core.parallel import ParallelShape
 from moorage_scheduler.core.request import VllmOptions
+from moorage_scheduler.core.sizes import VllmSizes
 from moorage_scheduler.estimators.vllm import Card, vllm_needs
 from moorage_scheduler.estimators.vllm_shapes import candidate_shapes, refuse_count, shapes_on
-from moorage_scheduler.estimators.vllm_sizes import VllmSizes
 from moorage_scheduler.estimators.vllm_stages import stages
 
 GIB = 2**30

@@ -18,10 +18,10 @@ from vllm_models import (
 from moorage_common.core.placement import PlacementReason
 from moorage_scheduler.core.parallel import ParallelShape
 from moorage_scheduler.core.request import VllmOptions
+from moorage_scheduler.core.sizes import VllmSizes
 from moorage_scheduler.estimators.vllm import vllm_needs
 from moorage_scheduler.estimators.vllm_cuts import tensor_sizes
 from moorage_scheduler.estimators.vllm_shapes import candidate_shapes, refuse_count, refuse_sizes, shapes_on
-from moorage_scheduler.estimators.vllm_sizes import VllmSizes
 
 
 def cuts(facts, **options):
