@@ -14,18 +14,18 @@ from moorage_scheduler.core.layers.shortage import Estimator, memory_rejections,
 from moorage_scheduler.core.layers.together import Gathering
 from moorage_scheduler.core.offer import View
 from moorage_scheduler.core.packing import Fits, Mode, Spot, Team
-from moorage_scheduler.core.request import LlamaCppOptions, Selection
+from moorage_scheduler.core.request import LlamaCppOptions
 from moorage_scheduler.core.snapshot import Floats, Int64s
 
 
 class LayerPacking:
     """Whole layers on GPUs and in RAM."""
 
-    def __init__(self, estimate: Estimator, options: LlamaCppOptions, selection: Selection) -> None:
+    def __init__(self, estimate: Estimator, options: LlamaCppOptions, exact_gpus: int) -> None:
         self._estimate = estimate
         self._options = options
-        self._selection = selection
-        self._demand = Demand(estimate(options), options, selection)
+        self._exact_gpus = exact_gpus
+        self._demand = Demand(estimate(options), options, exact_gpus)
 
     @property
     def total_layers(self) -> int:
@@ -83,7 +83,7 @@ class LayerPacking:
 
     def rejections(self, view: View) -> list[tuple[Rejection, ...]]:
         """Returns why each worker is too small, and what would help."""
-        return memory_rejections(self._estimate, self._options, self._selection, view.offer)
+        return memory_rejections(self._estimate, self._options, self._exact_gpus, view.offer)
 
     def _shares(self, view: View, row: int, units: int) -> tuple[Share, ...]:
         if not units:

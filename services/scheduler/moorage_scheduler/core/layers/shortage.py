@@ -13,7 +13,7 @@ from moorage_scheduler.core.layers.demand import Demand
 from moorage_scheduler.core.memory import MemoryProfile
 from moorage_scheduler.core.offer import Offer
 from moorage_scheduler.core.packing import Mode
-from moorage_scheduler.core.request import LlamaCppOptions, Selection
+from moorage_scheduler.core.request import LlamaCppOptions
 from moorage_scheduler.core.snapshot import Int64s, Mask
 from moorage_scheduler.core.text import amount
 
@@ -68,13 +68,13 @@ def shortages(demand: Demand, given: Offer, found: Alone) -> Shortages:
 
 
 def memory_rejections(
-    estimate: Estimator, options: LlamaCppOptions, selection: Selection, given: Offer
+    estimate: Estimator, options: LlamaCppOptions, exact_gpus: int, given: Offer
 ) -> list[tuple[Rejection, ...]]:
     """Returns why each row of an offer, on which the model does not fit, is too small."""
-    demand = Demand(estimate(options), options, selection)
+    demand = Demand(estimate(options), options, exact_gpus)
     found = search(demand, given)
     short = shortages(demand, given, found)
-    hints = _hints(estimate, options, selection, demand.profile.context_length, given)
+    hints = _hints(estimate, options, exact_gpus, demand.profile.context_length, given)
     gpus = (given.kinds != 0).sum(axis=1)
     return [
         _too_few(demand.exact_gpus, int(gpus[row]))
@@ -114,12 +114,12 @@ def _rejection(reason: PlacementReason, needed: int, available: int, remedy: str
 
 
 def _hints(
-    estimate: Estimator, options: LlamaCppOptions, selection: Selection, context: int, given: Offer
+    estimate: Estimator, options: LlamaCppOptions, exact_gpus: int, context: int, given: Offer
 ) -> list[str]:
     """Changes of the model's options that would make it fit, tried out, as the end of a sentence per row."""
     hints = [""] * len(given.slots)
     relaxed = replace(options, gpu_layers=None, forbid_cpu_offload=False)
-    for row, units in _fitting(estimate, relaxed, selection, given):
+    for row, units in _fitting(estimate, relaxed, exact_gpus, given):
         if options.gpu_layers is not None:
             hints[row] += f"; gpu_layers {units} would fit"
         elif options.forbid_cpu_offload:
@@ -127,7 +127,7 @@ def _hints(
     waiting = np.arange(len(given.slots))
     for length in _shorter(context):
         shorter = replace(options, context_length=length)
-        fitting = _fitting(estimate, shorter, selection, given.rows(waiting))
+        fitting = _fitting(estimate, shorter, exact_gpus, given.rows(waiting))
         for position, _ in fitting:
             hints[waiting[position]] += f"; context_length {length} would fit"
         waiting = np.delete(waiting, [position for position, _ in fitting])
@@ -137,10 +137,10 @@ def _hints(
 
 
 def _fitting(
-    estimate: Estimator, options: LlamaCppOptions, selection: Selection, given: Offer
+    estimate: Estimator, options: LlamaCppOptions, exact_gpus: int, given: Offer
 ) -> list[tuple[int, int]]:
     """Rows that fit with these options, each with its units on GPUs."""
-    found = search(Demand(estimate(options), options, selection), given)
+    found = search(Demand(estimate(options), options, exact_gpus), given)
     rows: NDArray[np.intp] = np.flatnonzero(found.mode != Mode.NOWHERE)
     return [(int(row), int(found.units[row])) for row in rows]
 

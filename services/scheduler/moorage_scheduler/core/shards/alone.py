@@ -1,5 +1,6 @@
 """How a vLLM model lies on each of many workers alone: over the fewest GPUs that divide it, all of one kind."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -71,15 +72,15 @@ def search(needs: VllmNeeds, view: View, exact_gpus: int) -> Alone:
     return Alone(shapes=tuple(shapes), chosen=chosen, gpus=gpus, ram_short=ram_short & (chosen < 0))
 
 
-def fits_of(found: Alone, layers: int, *, first_way: int) -> Fits:
-    """Returns what was found, as every packing says it; its first shape is way `first_way`."""
+def fits_of(found: Alone, layers: int, ways: Sequence[int]) -> Fits:
+    """Returns what was found, as every packing says it; `ways` are the numbers of its shapes."""
     mode = np.select([found.chosen < 0, found.gpus > 1], [Mode.NOWHERE, Mode.SEVERAL_GPUS], Mode.ONE_GPU)
     return Fits(
         mode=mode.astype(np.uint8),
         gpu_layers=np.where(found.chosen < 0, 0, layers),
         gpus=found.gpus,
         on_gpu=~found.ram_short,
-        way=found.chosen + first_way,
+        way=np.array([*ways, -1], np.intp)[found.chosen],
     )
 
 
