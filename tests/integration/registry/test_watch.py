@@ -324,7 +324,9 @@ async def test_several_at_once_who_sequence_keep_the_order(database):
         connection = await asyncpg.connect(database.owner)
         for turn in range(100):
             await connection.execute(
-                "INSERT INTO outbox (kind, name, event) VALUES ('MODEL', $1, $2)", name, b"%d" % turn
+                "INSERT INTO outbox (kind, name, worker_ids, event) VALUES ('MODEL', $1, '{}', $2)",
+                name,
+                b"%d" % turn,
             )
         await connection.close()
 
