@@ -362,7 +362,7 @@ async def test_a_watcher_that_falls_out_of_the_ring_is_sent_away_with_where_to_r
         first = tail.revision + 1
         for revision in range(first, first + count):
             await writer.execute(
-                "INSERT INTO events VALUES ($1, 'MODEL', NULL, 'x', now(), 'models/m')", revision
+                "INSERT INTO events VALUES ($1, 'MODEL', '{}', 'x', now(), 'models/m')", revision
             )
         await writer.execute("UPDATE watch_state SET revision = $1", first + count - 1)
         tail.heed(first + count - 1)
