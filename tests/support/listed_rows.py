@@ -293,7 +293,9 @@ def many_instances(random, count):
             state_at=moment,
             worker_id=worker,
             last_worker_id=random.choice([None, worker]),
-            placement=random.choice([None, {}, {"gpu_layers": 3}, {"gpu_layers": 5, "total_layers": 5}]),
+            placement=random.choice(
+                [None, {}, {"gpu_layers": 3, "score": 1e-9}, {"total_layers": 5, "score": 0.1}]
+            ),
             explanation=random.choice([None, {"verdict": "VERDICT_NOT_NOW"}, {"summary": "ä Z"}]),
             endpoint=random.choice(["", "http://a/v1", "http://b/v1", "ähnlich", "Zebra", "a%b_c\\d"]),
             error=random.choice([None, an_error()]),
