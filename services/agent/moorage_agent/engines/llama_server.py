@@ -41,7 +41,9 @@ class LlamaServerEngine(LlamaCppEngine):
             raise EngineUnusable(f"{self._binary}: it does not say its version: no llama-server?")
         self._known_flags = await self._say("--help")
         devices = _DEVICE.findall(await self._say("--list-devices"))
-        return InstalledEngine(kind=self.kind, version=version[1], accelerators=accelerators(devices))
+        return InstalledEngine(
+            kind=self.kind, version=version[1], accelerators=accelerators(devices), single_worker_only=True
+        )
 
     async def _say(self, flag: str) -> str:
         """Which of the streams llama.cpp prints an answer on has changed over the years."""

@@ -36,7 +36,9 @@ class XllamacppEngine(LlamaCppEngine):
             [*_SERVER, "--devices"], environment=program_environment(self._environment)
         )
         devices = json.loads(printed.stdout)
-        return InstalledEngine(kind=self.kind, version=version, accelerators=accelerators(devices))
+        return InstalledEngine(
+            kind=self.kind, version=version, accelerators=accelerators(devices), single_worker_only=True
+        )
 
     def command(self, launch: Launch) -> Command:
         """Writes the server's spec, and returns the command that reads it."""

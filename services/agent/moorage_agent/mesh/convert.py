@@ -21,7 +21,7 @@ from moorage_agent.core.measure import RAM, Measurements, StorageFigures
 from moorage_agent.core.paths import check_path
 from moorage_agent.core.reports import CopyReport, InstanceReport
 from moorage_agent.core.spec import EngineSpec, GpuShare
-from moorage_common.core.errors import InvalidArgument
+from moorage_common.core.errors import ErrorReason, FailedPrecondition, InvalidArgument
 from moorage_common.core.names import artifact_copy_name, parse_artifact, parse_model
 from moorage_common.core.placement import KvCacheType
 from moorage_common.core.states import EngineKind
@@ -51,11 +51,26 @@ def _instance(message: worker_service_pb2.InstanceAssignment) -> InstanceAssignm
     if message.action not in _ACTIONS:
         raise InvalidArgument(f"{message.instance} has an action that this agent does not know")
     runs = message.action == worker_service_pb2.INSTANCE_ACTION_RUN
+    refusal = _refusal(message) if runs else None
     return InstanceAssignment(
         uid=message.uid,
         instance=message.instance,
         generation=message.generation,
-        spec=engine_spec(message) if runs else None,
+        spec=engine_spec(message) if runs and refusal is None else None,
+        refusal=refusal,
+    )
+
+
+def _refusal(message: worker_service_pb2.InstanceAssignment) -> Fault | None:
+    """Returns why an instance is not run; None: it is."""
+    if not message.members:
+        return None
+    return Fault(
+        kind=FailedPrecondition,
+        reason=ErrorReason.DISTRIBUTION_UNSUPPORTED,
+        message=f"this agent serves instances alone, and this one is spread over {len(message.members)} workers",
+        remedy="Forbid the model's distribution, or let it fit one worker.",
+        resource=message.instance,
     )
 
 
@@ -66,7 +81,7 @@ def engine_spec(message: worker_service_pb2.InstanceAssignment) -> EngineSpec:
         InvalidArgument: It cannot be understood.
     """
     options, placement = message.model.llama_cpp, message.placement
-    engine, cache = message.model.engine, options.kv_cache_type
+    engine, cache = placement.engine or message.model.engine, options.kv_cache_type
     return EngineSpec(
         # Unspecified: the one that fits its files. There is one kind of file yet, and one engine for it.
         kind=enums.ENGINE_KIND.from_proto(engine) if engine else EngineKind.LLAMA_CPP,
