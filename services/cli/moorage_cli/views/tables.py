@@ -17,6 +17,7 @@ from moorage_cli.views.facts import (
 )
 from moorage_cli.views.page import Rows
 from moorage_cli.views.standing import (
+    instance_place,
     instance_standing,
     model_standing,
     wanted_replicas,
@@ -100,7 +101,7 @@ def _ps_cells(model: Model, instance: Instance, now: datetime) -> tuple[str, ...
     return (
         short(instance.name),
         instance_standing(instance),
-        short(instance.worker),
+        instance_place(instance),
         _held(instance),
         age(instance.state_time, now=now),
         instance.endpoint
@@ -132,7 +133,7 @@ def _instance_cells(instance: Instance, now: datetime) -> tuple[str, ...]:
     return (
         short(instance.name),
         instance_standing(instance),
-        short(instance.worker),
+        instance_place(instance),
         _held(instance),
         f"{layers.gpu_layers}/{layers.total_layers} layers" if layers.total_layers else "",
         str(instance.restart_count or ""),
