@@ -64,6 +64,7 @@ def _nomination(decision: Decision) -> pb.Nomination:
         instance=decision.instance.name,
         etag=decision.instance.etag,
         worker=decision.placement.worker if decision.placement else "",
+        subordinates=decision.placement.subordinates if decision.placement else (),
         explanation=explanation_to_proto(decision.explanation),
     )
 

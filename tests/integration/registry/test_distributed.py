@@ -115,6 +115,7 @@ async def test_copies_that_arrive_at_once_on_all_workers_leave_nothing_waiting(f
         assert [instance.state for instance in await fleet.instances("big")] == [FETCHED] * 3
 
 
+@pytest.mark.rule("claims-later")
 async def test_where_the_artifact_is_everywhere_it_is_fetched_at_once(fleet):
     async with fleet.agents("a", "b") as agents:
         [instance] = await fleet.ready_on(agents)
@@ -185,6 +186,7 @@ async def test_a_binding_claims_on_every_worker_at_once(fleet, database):
         ]
 
 
+@pytest.mark.rule("ledger")
 async def test_a_binding_that_one_worker_has_no_room_for_takes_nothing_anywhere(fleet, database):
     async with fleet.agents("a", gpu_bytes=8 * GIB) as [a], fleet.agents("b", gpu_bytes=2 * GIB) as [b]:
         [instance] = await fleet.ready_on([a, b])
@@ -449,6 +451,7 @@ async def test_a_nomination_of_which_a_worker_lapses_is_placed_anew(run_registry
             await until(lambda: is_in(fleet, PENDING))
 
 
+@pytest.mark.rule("until-stopped", "claims-count")
 async def test_what_was_out_of_reach_for_too_long_is_replaced_and_holds_all_until_all_confirmed(run_registry):
     async with run_registry(lease_ttl_s=1.0, replace_after_s=0.5) as registry:
         fleet = Fleet(registry.client)

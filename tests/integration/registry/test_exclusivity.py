@@ -107,8 +107,8 @@ def judge(answers):
     return won
 
 
+@pytest.mark.rule("one-winner", "exclusive-reason")
 async def test_of_fifty_binds_that_share_a_worker_exactly_one_wins(schedulers, database):
-    """scheduling.md: 50 racing binds gave one winner."""
     fleet, random = schedulers[0], Random(50)
     async with fleet.agents(*WORKERS, gpu_bytes=80 * GIB) as agents:
         found = await fleet.ready_on(agents, replicas=50)
@@ -125,6 +125,7 @@ async def test_of_fifty_binds_that_share_a_worker_exactly_one_wins(schedulers, d
         assert await held(database) == {worker.removeprefix("workers/"): 1 for worker in workers}
 
 
+@pytest.mark.rule("one-distributed-vllm", "one-winner")
 @pytest.mark.parametrize("seed", range(3))
 async def test_fifty_binds_on_overlapping_workers_give_each_worker_to_one_at_most(schedulers, database, seed):
     fleet, random = schedulers[0], Random(seed)
@@ -141,6 +142,7 @@ async def test_fifty_binds_on_overlapping_workers_give_each_worker_to_one_at_mos
         assert await deadlocks(database) == before
 
 
+@pytest.mark.rule("one-winner", "ledger")
 async def test_binds_and_stops_at_once_leave_no_deadlock_and_nobody_twice(schedulers, database):
     """Members confirm their stops, in any order, while others are bound to the same workers."""
     fleet, random, models, enough = schedulers[0], Random(7), ("m0", "m1", "m2"), 12
@@ -175,6 +177,7 @@ async def test_binds_and_stops_at_once_leave_no_deadlock_and_nobody_twice(schedu
         assert await deadlocks(database) == before
 
 
+@pytest.mark.rule("ledger")
 async def test_a_removal_locks_the_workers_of_what_it_ends_in_the_one_order(fleet, store, database):
     """It gives memory back on other workers too: who locks its own first waits for binds that wait for it."""
     async with fleet.agents("a", "b") as agents:
@@ -199,6 +202,7 @@ async def test_a_removal_locks_the_workers_of_what_it_ends_in_the_one_order(flee
         assert (await fleet.instances("big"))[0].state == instance_pb2.INSTANCE_STATE_STOPPING
 
 
+@pytest.mark.rule("until-stopped")
 async def test_it_counts_until_every_member_has_confirmed(fleet):
     async with fleet.agents("a", "b", "c") as (a, b, c):
         first, second = await fleet.ready_on([a, b, c], replicas=2)
@@ -213,6 +217,7 @@ async def test_it_counts_until_every_member_has_confirmed(fleet):
         assert (await fleet.bind_over(second, "c", "b")).status.code == code_pb2.OK
 
 
+@pytest.mark.rule("others-do-not-count")
 async def test_one_worker_alone_and_other_engines_do_not_count(fleet, database):
     async with fleet.agents("a", "b", gpu_bytes=80 * GIB) as agents:
         spread, alone, more = await fleet.ready_on(agents, replicas=3)
@@ -238,6 +243,7 @@ async def test_a_refused_bind_sends_a_fetched_instance_back_to_be_placed(fleet):
 # The database is the last line
 
 
+@pytest.mark.rule("one-winner", "one-distributed-vllm")
 async def test_postgresql_itself_lets_no_worker_take_part_twice(fleet, database):
     async with fleet.agents("a", "b") as agents:
         first, second = await fleet.ready_on(agents, replicas=2)
@@ -269,6 +275,7 @@ def gpus(*workers, **fields):
     return model_pb2.PlacementPolicy(gpus=chosen, **fields)
 
 
+@pytest.mark.rule("one-distributed-vllm", "exclusive-reason")
 async def test_a_manual_deploy_onto_a_busy_worker_is_refused(fleet):
     async with fleet.agents("a", "b", "c") as agents:
         [instance] = await fleet.ready_on(agents)

@@ -170,6 +170,7 @@ class Chaos:
         )
 
 
+@pytest.mark.rule("ledger")
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_invariants_hold_whatever_happens_at_once(fleet, database, seed):
     agents: list[Agent] = []
