@@ -12,13 +12,13 @@ from google.rpc import code_pb2
 
 from moorage.common.v1 import engine_pb2
 from moorage.registry.v1 import instance_pb2, model_pb2
-from moorage_common.core.errors import ErrorReason, FailedPrecondition
+from moorage_common.core.errors import ErrorReason, FailedPrecondition, Unavailable
 from moorage_common.rpc.channels import ChannelConfig
 from moorage_common.rpc.clients import RegistryClient
 from moorage_common.rpc.status import from_status
 from moorage_common.runtime.telemetry import Telemetry
 from moorage_registry.core.records import Member
-from moorage_registry.store import members, removal
+from moorage_registry.store import members, placements, removal
 
 WORKERS = tuple(f"w{number}" for number in range(8))
 STOPPED = instance_pb2.INSTANCE_STATE_STOPPED
@@ -238,6 +238,44 @@ async def test_a_refused_bind_sends_a_fetched_instance_back_to_be_placed(fleet):
         result = await fleet.bind_over(fetched, "b", "c")
         assert from_status(result.status).reason is ErrorReason.DISTRIBUTED_VLLM_EXCLUSIVE
         assert result.instance.state == instance_pb2.INSTANCE_STATE_PENDING
+
+
+async def test_a_registry_that_dies_while_it_binds_leaves_nothing_taken(fleet, store, database):
+    async with fleet.agents("a", "b") as agents:
+        [instance] = await fleet.ready_on(agents)
+        _, model_id, _, instance_id = instance.name.split("/")
+        binding = placements.Binding(
+            model_id=model_id,
+            instance_id=instance_id,
+            etag=instance.etag,
+            explanation={},
+            worker_id="a",
+            subordinates=("b",),
+            engine=None,
+            placement={"worker": "workers/a"},
+            claims=tuple((worker, f"GPU-{worker}-0", GIB) for worker in "ab"),
+        )
+        bound, dead = asyncio.Event(), asyncio.Event()
+
+        async def work(tx):
+            [result] = await placements.bind(tx, [binding])
+            assert result.error is None
+            bound.set()
+            await dead.wait()
+
+        binding_now = asyncio.create_task(store.transact(work))
+        await bound.wait()
+        connection = await asyncpg.connect(database.superuser)
+        assert await connection.fetchval(
+            """SELECT bool_and(pg_terminate_backend(pid)) FROM pg_stat_activity
+            WHERE datname = current_database() AND state = 'idle in transaction'"""
+        )
+        await connection.close()
+        dead.set()
+        with pytest.raises(Unavailable):
+            await binding_now
+        assert await held(database) == {}
+        assert (await fleet.bind_over(instance, "a", "b")).status.code == code_pb2.OK
 
 
 # The database is the last line
