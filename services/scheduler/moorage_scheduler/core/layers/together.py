@@ -61,8 +61,11 @@ class Gathering:
         return found
 
     def _leaders(self) -> Iterator[int]:
+        """The one that was nominated already is among those that are tried."""
         wanted = self._view.request.selection.primary_worker
-        return (row for row in self._order if not wanted or self._view.worker(row) == wanted)
+        nominated = self._view.row_of(self._view.request.nominated_worker)
+        order = sorted(self._order, key=lambda row: row != nominated)
+        return (row for row in order if not wanted or self._view.worker(row) == wanted)
 
     def _team(self, leader: int) -> Team | None:
         demand = self._demand
@@ -105,9 +108,7 @@ class Gathering:
             return shares
         cards: list[Gpu] = []
         for row in (leader, *(row for row in self._order if row != leader)):
-            largest_first = sorted(
-                self._cards(row, leader), key=lambda gpu: -self._sharer.room(gpu, remote=row != leader)
-            )
+            largest_first = self._sharer.largest_first(self._cards(row, leader), remote=row != leader)
             cards += largest_first[: self._demand.exact_gpus - len(cards)]
         if len(cards) < self._demand.exact_gpus:
             return ()
