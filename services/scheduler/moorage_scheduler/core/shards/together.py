@@ -60,8 +60,7 @@ class Gathering:
                     if (team := self._team(supply, crossing=crossing)) is not None
                 ]
                 if found:
-                    found.sort(key=lambda team: (len(team.spot.subordinates), _pipeline(team), -team.usable))
-                    return found[:limit]
+                    return _best_shaped(found)[:limit]
         return ()
 
     def _counts(self) -> Iterator[int]:
@@ -155,5 +154,13 @@ def best_cards(view: View, needs: CardNeeds, row: int, kind: int) -> list[Gpu]:
     ]
 
 
-def _pipeline(team: Team) -> int:
-    return team.spot.parallel.pipeline if team.spot.parallel else 1
+def _best_shaped(teams: Sequence[Team]) -> list[Team]:
+    """Those of as few workers and stages as the best; one for each leader."""
+    best = min(map(_shape, teams))
+    alike = sorted((team for team in teams if _shape(team) == best), key=lambda team: -team.usable)
+    leaders = {team.leader: team for team in reversed(alike)}
+    return [team for team in alike if leaders[team.leader] is team]
+
+
+def _shape(team: Team) -> tuple[int, int]:
+    return len(team.spot.subordinates), team.spot.parallel.pipeline if team.spot.parallel else 1
