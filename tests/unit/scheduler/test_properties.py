@@ -11,12 +11,13 @@ from moorage_common.core.placement import PlacementMode, PlacementStrategy, Verd
 from moorage_common.core.states import AcceleratorKind, EngineKind, WorkerState
 from moorage_scheduler.core.cluster import RAM
 from moorage_scheduler.core.request import GpuWish, LlamaCppOptions, Selection, VllmOptions, tenant_of
-from moorage_scheduler.core.sizes import VllmSizes
+from moorage_scheduler.core.sizes import LayerSizes, VllmSizes
 from moorage_scheduler.core.snapshot import column_names
 from moorage_scheduler.filters import FILTERS
 
 MIB = 2**20
 MEMORY = st.integers(0, 24).map(lambda step: step * 128 * MIB)
+SMALL = st.integers(1, 8).map(lambda step: step * 128 * MIB)
 DISTRIBUTED = {PlacementMode.DISTRIBUTED, PlacementMode.DISTRIBUTED_PARTLY}
 WISHES = [
     GpuWish(worker="w0", uuid="w0/gpu0"), GpuWish(worker="w1", uuid="w1/gpu1"), GpuWish(worker="?", uuid="?"),
@@ -53,6 +54,23 @@ def fleets(draw, paper, engine, *, most=6, usable=False):
 
 
 @st.composite
+def small_fleets(draw, paper, engine, *, most=6, usable=False):
+    """Workers with small cards, mostly of one kind: what a model of some size can lie on only together."""
+    workers = []
+    for index in range(draw(st.integers(2, most))):
+        gpus = tuple(draw(st.lists(SMALL, min_size=1, max_size=3)))
+        kind = draw(st.sampled_from([AcceleratorKind.CUDA] * 4 + [AcceleratorKind.ROCM]))
+        worker = paper.Worker(
+            name=f"w{index}", ram=draw(st.integers(1, 40)) * 64 * MIB, gpus=gpus, kind=kind, engine=engine,
+            labels=draw(st.sampled_from([(("zone", "a"),)] * 4 + [()])),
+            unified=draw(st.sampled_from([False] * 6 + [True])),
+        )  # fmt: skip
+        oddity = {} if usable else draw(st.sampled_from([{}] * 24 + ODDITIES))
+        workers.append(replace(worker, **oddity))
+    return workers
+
+
+@st.composite
 def layered(draw, paper):
     """What a GGUF model of a few layers is, small or large, and every option of llama.cpp."""
     blocks = draw(st.integers(1, 12))
@@ -72,11 +90,30 @@ def layered(draw, paper):
 
 
 @st.composite
+def layered_in_bytes(draw):
+    """What a model of many layers needs in bytes: nothing but its layers, so that it fills what it can."""
+    blocks = draw(st.integers(4, 16))
+    size = draw(st.integers(60, 300))
+    facts = LayerSizes(
+        block_weight_bytes=tuple((size + draw(st.integers(-20, 20))) * MIB for _ in range(blocks)),
+        output_bytes=draw(st.integers(0, 300)) * MIB,
+        gpu_compute_bytes=draw(st.sampled_from([0, 10])) * MIB,
+        gpu_overhead_bytes=0,
+        ram_overhead_bytes=draw(st.integers(0, 10)) * MIB,
+    )
+    options = LlamaCppOptions(
+        gpu_layers=draw(st.one_of(st.none(), st.none(), st.integers(0, 14))),
+        forbid_cpu_offload=draw(st.booleans()),
+    )
+    return {"facts": facts, "options": options}
+
+
+@st.composite
 def sharded(draw):
     """What a model for vLLM needs, small or large, and the options that its shapes depend on."""
-    blocks = draw(st.integers(1, 8))
+    blocks = draw(st.integers(1, 12))
     facts = VllmSizes(
-        block_weight_bytes=(draw(st.integers(0, 400)) * MIB,) * blocks,
+        block_weight_bytes=(draw(st.integers(20, 400)) * MIB,) * blocks,
         output_bytes=draw(st.integers(0, 100)) * MIB,
         token_embedding_bytes=draw(st.integers(0, 100)) * MIB,
         kv_bytes_per_token_per_block=draw(st.sampled_from([0, 4096])),
@@ -99,8 +136,11 @@ def sharded(draw):
 def cases(draw, paper, **options):
     """A fleet, and what is to be placed there."""
     engine = draw(st.sampled_from([EngineKind.LLAMA_CPP, EngineKind.LLAMA_CPP, EngineKind.VLLM]))
-    workers = draw(fleets(paper, engine, **options))
-    model = draw(layered(paper) if engine is EngineKind.LLAMA_CPP else sharded())
+    sort = draw(st.sampled_from([fleets, small_fleets]))
+    workers = draw(sort(paper, engine, **options))
+    model = draw(sharded())
+    if engine is EngineKind.LLAMA_CPP:
+        model = draw(layered(paper) if sort is fleets else layered_in_bytes())
     request = paper.request(
         engine=engine,
         engine_version=draw(st.sampled_from(["", "", "1", ">=1,<2"])),
