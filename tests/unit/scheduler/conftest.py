@@ -17,6 +17,7 @@ from moorage_scheduler.core.fleet import Fleet
 from moorage_scheduler.core.pipeline import place
 from moorage_scheduler.core.policy import ScoringPolicy
 from moorage_scheduler.core.request import LlamaCppOptions, Request, Selection
+from moorage_scheduler.core.sizes import VllmSizes
 
 MIB, GIB = 2**20, 2**30
 
@@ -146,6 +147,12 @@ class Paper:
             total_tensor_bytes=blocks * block_bytes + 128 * MIB,
         )
         return replace(base, **others)
+
+    @staticmethod
+    def shards(*, weight_bytes=40, **others):
+        """What a model of four blocks takes in vLLM, and nothing else."""
+        free = {"gpu_overhead_bytes": 0, "ram_overhead_bytes": 0}
+        return VllmSizes(weight_bytes=weight_bytes, block_count=4, context_length=512, **free, **others)
 
     @classmethod
     def request(cls, *, facts=None, options=None, workers=(), labels=None, **others):
