@@ -384,7 +384,7 @@ class TestWhatOthersCost:
                 offer(snapshot, request, sieve.passed, sieve.cards),
                 PlacementStrategy.SPREAD,
             )
-            packing = LayerPacking(lambda _: self.PROFILE, request.options, request.selection)
+            packing = LayerPacking(lambda _: self.PROFILE, request.options, 0)
             return view, packing.together(view, 5)
 
         return teams
