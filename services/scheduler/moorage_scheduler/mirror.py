@@ -139,7 +139,8 @@ class Mirror:
 
     def _put_copy(self, copy: ArtifactCopy) -> None:
         if copy.state and COPY_STATE.from_proto(copy.state) is CopyState.READY:
-            self._fleet.put_copy(copy.artifact, copy.worker)
+            # Where there is no disk room for it, it can be used only now.
+            self._hope |= self._fleet.put_copy(copy.artifact, copy.worker)
         else:
             self._fleet.remove_copy(copy.artifact, copy.worker)
 

@@ -17,6 +17,7 @@ from moorage_scheduler.core.fleet import Fleet
 from moorage_scheduler.core.pipeline import place
 from moorage_scheduler.core.policy import ScoringPolicy
 from moorage_scheduler.core.request import LlamaCppOptions, Request, Selection
+from moorage_scheduler.core.sizes import VllmSizes
 
 MIB, GIB = 2**20, 2**30
 
@@ -30,8 +31,10 @@ class PaperWorker:
     gpus: tuple[int, ...] = ()
     """Capacity of each, in bytes."""
     kind: AcceleratorKind = AcceleratorKind.CUDA
+    kinds: tuple[AcceleratorKind, ...] = ()
+    """Of each GPU. Empty: all are of `kind`."""
     drives: frozenset[AcceleratorKind] | None = None
-    """None: the kind that it has."""
+    """None: the kinds that it has."""
     unified: bool = False
     system: OperatingSystem | None = OperatingSystem.LINUX
     architecture: CpuArchitecture | None = CpuArchitecture.X86_64
@@ -51,18 +54,26 @@ class PaperWorker:
     reserved: int = 0
     """Bytes of each GPU that are not part of its capacity."""
     foreign: tuple[tuple[str, int], ...] = ()
+    serves: str = ""
+    """A distributed vLLM instance in which it takes part."""
 
     def gpu(self, index):
         return f"{self.name}/gpu{index}"
 
     def parts(self):
+        kinds = self.kinds or (self.kind,) * len(self.gpus)
         cards = tuple(
             Accelerator(
-                uuid=self.gpu(i), kind=self.kind, index=i, capability=self.capability, driver=self.driver
+                uuid=self.gpu(i),
+                kind=kind,
+                # Each kind is numbered by its own driver.
+                index=kinds[:i].count(kind),
+                capability=self.capability,
+                driver=self.driver,
             )
-            for i in range(len(self.gpus))
+            for i, kind in enumerate(kinds)
         )
-        drives = frozenset({self.kind}) if self.drives is None and self.gpus else self.drives or frozenset()
+        drives = frozenset(kinds) if self.drives is None else self.drives
         worker = Worker(
             name=self.name,
             operating_system=self.system,
@@ -137,6 +148,12 @@ class Paper:
         )
         return replace(base, **others)
 
+    @staticmethod
+    def shards(*, weight_bytes=40, **others):
+        """What a model of four blocks takes in vLLM, and nothing else."""
+        free = {"gpu_overhead_bytes": 0, "ram_overhead_bytes": 0}
+        return VllmSizes(weight_bytes=weight_bytes, block_count=4, context_length=512, **free, **others)
+
     @classmethod
     def request(cls, *, facts=None, options=None, workers=(), labels=None, **others):
         return Request(
@@ -163,6 +180,9 @@ class Paper:
         fleet = Fleet()
         for worker in workers:
             fleet.put_worker(*worker.parts())
+            if worker.serves:
+                members = {"worker": worker.name, "subordinates": ("elsewhere",)}
+                fleet.put_tenant(worker.serves, Tenant(model="models/x", exclusive=True, **members))
         for index, tenant in enumerate(tenants):
             held = tenant if isinstance(tenant, Tenant) else alone(*tenant)
             fleet.put_tenant(f"{held.model}/instances/{index}", held)

@@ -111,9 +111,11 @@ class Fleet:
         before = self._leave(name)
         return before is not None and bool(before.claims)
 
-    def put_copy(self, artifact: str, worker: str) -> None:
+    def put_copy(self, artifact: str, worker: str) -> bool:
         """Takes in that an artifact is ready on a worker."""
-        self._set_copies(artifact, self._copies.get(artifact, frozenset()) | {worker})
+        before = self._copies.get(artifact, frozenset())
+        self._set_copies(artifact, before | {worker})
+        return worker not in before
 
     def remove_copy(self, artifact: str, worker: str) -> None:
         """Takes in that an artifact is not ready on a worker."""

@@ -7,7 +7,7 @@ from moorage_common.core.states import EngineKind
 from moorage_common.modelfiles.gguf_facts import GgufFacts
 from moorage_common.modelfiles.safetensors_facts import SafetensorsFacts
 from moorage_scheduler.core.explanation import Rejection
-from moorage_scheduler.core.layers.packing import LayerPacking
+from moorage_scheduler.core.layers.packing import layer_packing
 from moorage_scheduler.core.packing import Obstacles, Packing
 from moorage_scheduler.core.request import Facts, LlamaCppOptions, Request, VllmOptions
 from moorage_scheduler.core.shards.packing import shard_packing
@@ -57,9 +57,9 @@ def _packing(
     facts = known.facts
     match engine, facts:
         case EngineKind.LLAMA_CPP, GgufFacts():
-            return LayerPacking(partial(gguf_profile, facts), options, exact_gpus)
+            return layer_packing(partial(gguf_profile, facts), options, exact_gpus)
         case EngineKind.LLAMA_CPP, LayerSizes():
-            return LayerPacking(partial(layer_profile, facts), options, exact_gpus)
+            return layer_packing(partial(layer_profile, facts), options, exact_gpus)
         case EngineKind.VLLM, SafetensorsFacts() | VllmSizes():
             return shard_packing(vllm_needs(facts, vllm, category), exact_gpus)
         case EngineKind.LLAMA_CPP, _:

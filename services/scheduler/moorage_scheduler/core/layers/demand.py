@@ -28,6 +28,7 @@ class Demand:
         self.on_gpus: Int64s = np.array(on_gpu, np.int64)
         """[u]: what the first u units take on GPUs."""
         self.smallest_unit = min((unit.on_gpu.total for unit in profile.units), default=0)
+        self.largest_unit = max((unit.on_gpu.total for unit in profile.units), default=0)
         self.in_ram: Int64s = np.array(_in_ram(profile), np.int64)
         """[u]: what RAM holds while the first u units are on GPUs."""
         self.per_gpu: Int64s = np.zeros(len(ACCELERATORS), np.int64)

@@ -29,9 +29,9 @@ class Shortages:
     on_gpu: Mask
     """Whether GPU memory is what is short first."""
     gpu_needed: Int64s
-    """What one GPU would have to have for all units that are to go to GPUs."""
+    """What one GPU would have to have: for all units that are to go to GPUs, or, of chosen ones, for its unit."""
     gpu_available: Int64s
-    """What the largest GPU has."""
+    """What the largest GPU has, or the smallest that must be used."""
     ram_needed: Int64s
     """What RAM would have to have for what is left."""
     ram_available: Int64s
@@ -47,24 +47,39 @@ class Shortages:
 
 def shortages(demand: Demand, given: Offer, found: Alone) -> Shortages:
     """Returns what the rows of an offer need and have. Rows that fit are of no interest here."""
-    kinds = given.kinds[:, 1:]
-    room = np.where(kinds != 0, given.available[:, 1:] - demand.per_gpu[kinds], -(2**62))
-    rows = np.arange(len(room))
-    if room.shape[1]:
-        best = room.argmax(axis=1)
-        kind, largest = kinds[rows, best], given.available[:, 1:][rows, best]
-    else:
-        kind, largest = np.zeros(len(room), np.uint8), np.zeros(len(room), np.int64)
     unified = given.shares_memory
     together = unified_need(demand, given, found.units)
     with_gpu = given.has_gpu & ~unified
+    on_gpu = found.gpu_short | (with_gpu & (found.units < demand.goal))
+    units = np.full(len(given.slots), demand.on_gpus[demand.goal])
+    available, besides = _card(demand, given, 0)
+    if demand.exact_gpus:
+        # The memory would do, but the smallest of so many GPUs has no room for the unit that falls to it.
+        no_unit = np.where(found.gpu_short, found.gpus != demand.exact_gpus, ~found.ram_short)
+        tight = ~found.few_gpus & no_unit
+        smallest, besides_there = _card(demand, given, demand.exact_gpus - 1)
+        on_gpu = on_gpu | tight
+        units = np.where(tight, demand.largest_unit, units)
+        available = np.where(tight, smallest, available)
+        besides = np.where(tight, besides_there, besides)
     return Shortages(
-        on_gpu=found.gpu_short | (with_gpu & (found.units < demand.goal)),
-        gpu_needed=demand.on_gpus[demand.goal] + demand.per_gpu[kind],
-        gpu_available=largest,
+        on_gpu=on_gpu,
+        gpu_needed=units + besides,
+        gpu_available=available,
         ram_needed=np.where(unified & (found.units > 0), together, demand.in_ram[found.units]),
         ram_available=given.available[:, 0],
     )
+
+
+def _card(demand: Demand, given: Offer, position: int) -> tuple[Int64s, Int64s]:
+    """[row]: what the largest card has, or the next largest, and what it takes beside units. 0: there is none."""
+    kinds, available = given.kinds[:, 1:], given.available[:, 1:]
+    if position >= kinds.shape[1]:
+        return np.zeros(len(kinds), np.int64), np.zeros(len(kinds), np.int64)
+    room = np.where(kinds != 0, available - demand.per_gpu[kinds], -(2**62))
+    rows, cards = np.arange(len(room)), np.argsort(-room, axis=1, kind="stable")[:, position]
+    kind = kinds[rows, cards]
+    return np.where(kind != 0, available[rows, cards], 0), demand.per_gpu[kind]
 
 
 def memory_rejections(
