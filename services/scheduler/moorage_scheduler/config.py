@@ -22,6 +22,8 @@ class SchedulerSettings(ServiceSettings):
     listen: ListenAddress = "127.0.0.1:7601"
     registry_address: ServerAddress = "127.0.0.1:7600"
     """Where the registry serves, HOST:PORT."""
+    downloader_address: str = "127.0.0.1:7602"
+    """Where the downloader serves, HOST:PORT: it looks at the sources that simulations name."""
     strategy: Literal["SPREAD", "BINPACK"] = "SPREAD"
     """Which feasible worker is better, for models that do not say: the emptiest, or the fullest that fits."""
     explain_workers: int = Field(default=10, ge=1, le=1000)
