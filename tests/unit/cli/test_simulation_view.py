@@ -108,10 +108,10 @@ def test_what_is_placed_is_a_row_each() -> None:
         "",
         "REPLICA     PRIMARY  MODE                   GPUS            LAYERS  TOKENS/S  SCORE  MEMORY",
         (
-            "deepseek#0  w1       distributed partly     w2: cuda-0      40/62   3.5       64.50"
+            "deepseek#0  w1       distributed partly     cuda-0, cuda-1  40/62   3.5       64.50"
             "  193 GiB: weights 190 GiB, KV cache 3.00 GiB"
         ),
-        "                                            cuda-0, cuda-1",
+        "                                            w2: cuda-0",
         (
             "llama#1     h100     several GPUs, TP4 DP2  cuda-0..7               118       80.00"
             "  576 GiB: weights 576 GiB"

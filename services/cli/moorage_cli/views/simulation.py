@@ -84,13 +84,14 @@ def _mode(placement: Placement) -> str:
 
 def _gpus(placement: Placement) -> str:
     """The cards, a line per worker; those of the primary without its name."""
-    pools: dict[str, list[str]] = defaultdict(list)
+    pools: dict[str, list[str]] = {worker: [] for worker in workers_of(placement)}
     for claim in placement.claims:
         if claim.pool != _RAM:
-            pools[claim.worker or placement.worker].append(claim.pool)
+            pools.setdefault(claim.worker or placement.worker, []).append(claim.pool)
     return "\n".join(
         _cards(cards) if worker == placement.worker else f"{short(worker)}: {_cards(cards)}"
         for worker, cards in pools.items()
+        if cards
     )
 
 
