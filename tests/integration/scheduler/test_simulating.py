@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 from google.protobuf import text_format
@@ -18,14 +19,24 @@ from moorage_common.rpc.channels import ChannelConfig
 from moorage_common.rpc.clients import DownloaderClient, SchedulerClient
 from moorage_common.rpc.server import RpcServer, ServerConfig
 from moorage_common.runtime.telemetry import Telemetry
-from moorage_scheduler.convert.paper_workers import Product
 from moorage_scheduler.core.policy import ScoringPolicy
 from moorage_scheduler.servicer import SchedulerServicer
 from moorage_scheduler.simulation import Simulations
 
 GIB = 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """A row of a table of accelerators."""
+
+    kind: AcceleratorKind
+    memory_bytes: int
+    compute_capability: str = ""
+
+
 TELEMETRY = Telemetry(service="test")
-L40S = Product(kind=AcceleratorKind.CUDA, memory_bytes=46068 * 2**20, capability="8.9")
+L40S = Product(kind=AcceleratorKind.CUDA, memory_bytes=46068 * 2**20, compute_capability="8.9")
 GGUF = model_facts_pb2.ModelFacts(
     gguf=model_facts_pb2.GgufFacts(
         architecture="llama", block_count=2, block_bytes=[GIB, GIB], embedding_length=64, context_length=512

@@ -1,5 +1,7 @@
 """Fleets on paper as the core's own types, and everything that can be wrong with them."""
 
+from dataclasses import dataclass
+
 import pytest
 from google.protobuf import text_format
 
@@ -8,7 +10,6 @@ from moorage_common.core.errors import InvalidArgument
 from moorage_common.core.placement import CpuArchitecture, OperatingSystem, PlacementStrategy
 from moorage_common.core.states import AcceleratorKind, EngineKind, WorkerState
 from moorage_scheduler.convert.paper_models import request_on_paper
-from moorage_scheduler.convert.paper_workers import Product
 from moorage_scheduler.convert.simulation import PaperFleet
 from moorage_scheduler.core.codes import STATES
 from moorage_scheduler.core.policy import ScoringPolicy
@@ -17,8 +18,19 @@ from moorage_scheduler.core.sizes import LayerSizes, VllmSizes
 from moorage_scheduler.core.versions import VersionWish
 
 GIB = 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """A row of a table of accelerators."""
+
+    kind: AcceleratorKind
+    memory_bytes: int
+    compute_capability: str = ""
+
+
 TABLE = {
-    "L40S": Product(kind=AcceleratorKind.CUDA, memory_bytes=46068 * 2**20, capability="8.9"),
+    "L40S": Product(kind=AcceleratorKind.CUDA, memory_bytes=46068 * 2**20, compute_capability="8.9"),
     "MI300X": Product(kind=AcceleratorKind.ROCM, memory_bytes=192 * GIB),
     "M2 Ultra": Product(kind=AcceleratorKind.METAL, memory_bytes=0),
 }

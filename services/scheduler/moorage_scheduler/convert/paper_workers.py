@@ -1,7 +1,7 @@
 """Workers on paper: what is not said of them is as usual, or as the table of accelerators has it."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from typing import Protocol
 
 from moorage.scheduler.v1 import simulation_pb2 as pb
 from moorage_common.core.placement import CpuArchitecture, OperatingSystem
@@ -14,13 +14,23 @@ from moorage_scheduler.core.versions import parse
 from moorage_scheduler.filters.compatibility import COMPATIBILITY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Product:
+class Product(Protocol):
     """What the table of accelerators knows of a card."""
 
-    kind: AcceleratorKind
-    memory_bytes: int
-    capability: str = ""
+    @property
+    def kind(self) -> AcceleratorKind:
+        """How it is driven."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int:
+        """Its memory. 0: it shares the CPU's."""
+        ...
+
+    @property
+    def compute_capability(self) -> str:
+        """E.g. "8.9". Empty: it has none."""
+        ...
 
 
 Table = Callable[[str], Product | None]
@@ -116,7 +126,7 @@ class WorkerReader:
         cards = []
         for position, said in enumerate(worker.accelerators):
             known = self._table(said.product)
-            capability = said.compute_capability or (known.capability if known else "")
+            capability = said.compute_capability or (known.compute_capability if known else "")
             cards.append(
                 Accelerator(
                     uuid=said.uuid or f"{kinds[position].lower()}-{indices[position]}",
