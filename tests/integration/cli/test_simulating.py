@@ -46,7 +46,7 @@ from moorage_cli.simulation.mistakes import FileInvalid
 from moorage_cli.target import MeshTarget
 from moorage_common.core.errors import FailedPrecondition, FieldViolation, InvalidArgument, Unavailable
 
-FLEET = "workers:\n- {name: gpu, count: 2, gpus: 8 x H100}\n"
+FLEET = "workers:\n- {name: gpu, count: 2, gpus: 8 x H100, ram: 1TiB}\n"
 MODEL = "name: m\nsizes: {weights: 1GB}\nreplicas: 2\n"
 PLACED = SimulatedPlacement(
     model="models/m", placement=Placement(worker="workers/gpu-1"), explanation=Explanation(verdict=1)

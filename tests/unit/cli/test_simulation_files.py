@@ -58,6 +58,7 @@ workers:
   - {name: mac, os: macOS, arch: arm64, unified_memory: yes, ram: 192GB, gpus: [M2 Ultra], cordoned: true}
   - name: mixed
     state: not_ready
+    ram: 1TiB
     gpus:
       - {product: H100, count: 2, memory: 80GiB, reserved: 1GiB, foreign: 2GB, kind: cuda, index: 4}
       - MI300X
@@ -116,7 +117,8 @@ seed: 007
 def test_workers_are_written_once_and_counted(tmp_path: Path) -> None:
     request = read(
         tmp_path,
-        "workers: [{name: a, count: 3, gpus: [{product: H100, count: 8}]}, {name: b, count: 1}]\n" + MODEL,
+        "workers: [{name: a, ram: 1GB, count: 3, gpus: [{product: H100, count: 8}]},"
+        " {name: b, ram: 1GB, count: 1}]\n" + MODEL,
     )
     assert [worker.name for worker in request.workers] == [
         "workers/a-1",
@@ -201,7 +203,7 @@ facts:
 
 def test_files_add_up(tmp_path: Path) -> None:
     request = read(
-        tmp_path, "workers: [{name: a}]", "workers: [{name: b}]\nseed: x", "name: m\nsizes: {weights: 1GB}"
+        tmp_path, "workers: [{name: a, ram: 1GB}]", "workers: [{name: b, ram: 1GB}]\nseed: x", "name: m\nsizes: {weights: 1GB}"
     )
     assert [each.name for each in request.workers] == ["workers/a", "workers/b"]
     assert request.models[0].sizes.weight_bytes == 10**9
@@ -238,7 +240,7 @@ workers:
     name: twice
     network_speed: 25Gb/s
   - just words
-  - {name: counted, count: 0}
+  - {name: counted, ram: 1GB, count: 0}
 instances:
   - {name: llama, holds: {cuda-0: many}}
 modles: []
@@ -276,7 +278,7 @@ seed: 2
             "0.yaml:19:5: workers[3]: must be a mapping, of name, state, cordoned, draining, maintenance, os, arch,"
             " labels, gpus, engines, unified_memory, ram, ram_reserved, ram_foreign, disk_free and 4 more"
         ),
-        "0.yaml:20:28: workers[4].count: must be 1 to 20,000",
+        "0.yaml:20:38: workers[4].count: must be 1 to 20,000",
         "0.yaml:22:12: instances[0].name: 'llama' is no name of an instance; write it as in llama/1",
         "0.yaml:22:35: instances[0].holds.cuda-0: 'many' is no size; write it as in 48GiB, 50GB, or in bytes",
         "0.yaml:23:1: modles: is unknown; did you mean models?",
@@ -307,7 +309,7 @@ seed: 2
         ("[" * 10_000, "0.yaml:1:51: nested deeper than 50 levels"),
         ("[]", "0.yaml:1:1: must be a mapping, of workers, instances, models, policy, seed"),
         ("? [a]\n: b", "0.yaml:1:3: a key must be a word"),
-        ("workers: [{<<: a, name: b}]", "0.yaml:1:16: workers[0].<<: takes a mapping, as in <<: *usual"),
+        ("workers: [{<<: a, name: b, ram: 1GB}]", "0.yaml:1:16: workers[0].<<: takes a mapping, as in <<: *usual"),
         ("policy: {weights: {spread: much}}", "0.yaml:1:28: policy.weights.spread: 'much' is no number"),
         ("policy: {weights: {spread: .nan}}", "0.yaml:1:28: policy.weights.spread: '.nan' is no number"),
         ("seed: [1]", "0.yaml:1:7: seed: must be a single word or number"),
@@ -326,7 +328,7 @@ def test_what_repeats_itself_without_end_is_refused_in_a_moment(tmp_path: Path) 
 
 def test_a_mistake_made_a_thousand_times_is_not_listed_a_thousand_times(tmp_path: Path) -> None:
     with pytest.raises(FileInvalid, match=r"1000 mistakes in .*; the first 100 are these") as refused:
-        read(tmp_path, "workers:\n" + "  - {name: a, colour: red}\n" * 1000)
+        read(tmp_path, "workers:\n" + "  - {name: a, ram: 1GB, colour: red}\n" * 1000)
     assert len(refused.value.violations) == 100
 
 
@@ -339,7 +341,7 @@ def test_a_file_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
 def test_what_the_scheduler_says_of_the_request_is_said_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "f.yaml"
     path.write_text(
-        "workers:\n- name: a\n  count: 3\n  gpus:\n  - {product: X, count: 4,\n     memory: 1GB}\n"
+        "workers:\n- name: a\n  count: 3\n  gpus:\n  - {product: X, count: 4,\n     memory: 1GB}\n  ram: 1GB\n"
         "models:\n- {name: m, sizes: {block_weights: 3 x 1GB}, placement: {labels: {z: a}}}\n"
     )
     _, places = read_files([path])
@@ -351,9 +353,10 @@ def test_what_the_scheduler_says_of_the_request_is_said_of_the_file(tmp_path: Pa
 
     assert located("workers[2].accelerators[3].memory_total_bytes") == "6:14: workers[0].gpus[0].memory"
     assert located("workers[1].accelerators[0]") == "5:5: workers[0].gpus[0]"
-    assert located("workers[2].ram_total_bytes") == "2:3: workers[0]"
-    assert located("models[0].sizes.block_weight_bytes[2]") == "8:36: models[0].sizes.block_weights"
-    assert located('models[0].placement.worker_labels["z"]') == "8:70: models[0].placement.labels.z"
+    assert located("workers[2].ram_total_bytes") == "7:8: workers[0].ram"
+    assert located("workers[2].disk_free_bytes") == "2:3: workers[0]"
+    assert located("models[0].sizes.block_weight_bytes[2]") == "9:36: models[0].sizes.block_weights"
+    assert located('models[0].placement.worker_labels["z"]') == "9:70: models[0].placement.labels.z"
     more = InvalidArgument(
         "", violations=[FieldViolation("models[0].name", "is taken"), FieldViolation("…", "and 7 more")]
     )
