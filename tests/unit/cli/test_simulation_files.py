@@ -202,9 +202,8 @@ facts:
 
 
 def test_files_add_up(tmp_path: Path) -> None:
-    request = read(
-        tmp_path, "workers: [{name: a, ram: 1GB}]", "workers: [{name: b, ram: 1GB}]\nseed: x", "name: m\nsizes: {weights: 1GB}"
-    )
+    first, second = "workers: [{name: a, ram: 1GB}]", "workers: [{name: b, ram: 1GB}]\nseed: x"
+    request = read(tmp_path, first, second, "name: m\nsizes: {weights: 1GB}")
     assert [each.name for each in request.workers] == ["workers/a", "workers/b"]
     assert request.models[0].sizes.weight_bytes == 10**9
 
@@ -309,7 +308,10 @@ seed: 2
         ("[" * 10_000, "0.yaml:1:51: nested deeper than 50 levels"),
         ("[]", "0.yaml:1:1: must be a mapping, of workers, instances, models, policy, seed"),
         ("? [a]\n: b", "0.yaml:1:3: a key must be a word"),
-        ("workers: [{<<: a, name: b, ram: 1GB}]", "0.yaml:1:16: workers[0].<<: takes a mapping, as in <<: *usual"),
+        (
+            "workers: [{<<: a, name: b, ram: 1GB}]",
+            "0.yaml:1:16: workers[0].<<: takes a mapping, as in <<: *usual",
+        ),
         ("policy: {weights: {spread: much}}", "0.yaml:1:28: policy.weights.spread: 'much' is no number"),
         ("policy: {weights: {spread: .nan}}", "0.yaml:1:28: policy.weights.spread: '.nan' is no number"),
         ("seed: [1]", "0.yaml:1:7: seed: must be a single word or number"),
@@ -330,6 +332,14 @@ def test_a_mistake_made_a_thousand_times_is_not_listed_a_thousand_times(tmp_path
     with pytest.raises(FileInvalid, match=r"1000 mistakes in .*; the first 100 are these") as refused:
         read(tmp_path, "workers:\n" + "  - {name: a, ram: 1GB, colour: red}\n" * 1000)
     assert len(refused.value.violations) == 100
+
+
+def test_what_is_written_once_is_wrong_once(tmp_path: Path) -> None:
+    usual = "x-usual: &usual {ram: 1 ton}\n"
+    workers = "workers: [{<<: *usual, name: a}, {<<: *usual, name: b}]"
+    assert mistakes(tmp_path, usual + workers) == [
+        "0.yaml:1:23: workers[1].ram: '1 ton' is no size; write it as in 48GiB, 50GB, or in bytes"
+    ]
 
 
 def test_a_file_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ def file_invalid(mistakes: Iterable[Mistake], elsewhere: Iterable[FieldViolation
         mistakes: What is wrong in files.
         elsewhere: What is wrong besides.
     """
-    found = list(mistakes)
+    # What is written once and stands for many is wrong once.
+    found = list({(m.place.file, m.place.line, m.place.column, m.told): m for m in mistakes}.values())
     files = list(dict.fromkeys(mistake.place.file for mistake in found))
     found.sort(key=lambda m: (files.index(m.place.file), m.place.line, m.place.column))
     violations = [
