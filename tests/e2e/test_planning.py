@@ -79,3 +79,11 @@ def test_a_mistake_ends_with_a_code_of_its_own(mesh: MeshUnderTest, tmp_path: Pa
     assert (
         f"{path}:4:38: workers[0].gpus: nothing is known of 'GTX 1': say how it is driven" in answered.stderr
     )
+
+
+@pytest.mark.xfail(reason="waits for PredictPerformance", strict=False)
+def test_what_runs_has_a_speed_that_is_predicted(mesh: MeshUnderTest, tiny: str) -> None:
+    answered = mesh.moor("predict", "planned")
+    assert re.search(r"(?m)^  answers  [\d.e+]+ tokens/s, one request alone", answered.stdout)
+    found = json.loads(mesh.moor("predict", "planned", "-o", "json").stdout)["predictions"]
+    assert found[0]["prediction"]["placement"]["predicted"]["stages"]
