@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from google.rpc import status_pb2
 
@@ -91,29 +91,11 @@ class Simulations:
                 await asyncio.sleep(0)
         known = await self._look(request.models)
         for model in request.models:
-            looked = known[_subject(model)]
+            wanted = _wanted(model, known[_subject(model)])
             for replica in range(replicas_of(model)):
-                yield self._place(paper, model, replica, looked, seed=request.seed)
+                seed = f"{request.seed}/{model.name}/{replica}"
+                yield _answer(paper, model.name, replica, wanted, seed=seed)
                 await asyncio.sleep(0)
-
-    def _place(
-        self, paper: PaperFleet, model: pb.SimulatedModel, replica: int, looked: Looked, *, seed: str
-    ) -> Answer:
-        try:
-            if isinstance(looked, MoorageError):
-                raise looked
-            request = request_on_paper(model, looked, seed=f"{seed}/{model.name}/{replica}")
-            snapshot = paper.fleet.snapshot()
-            outcome = place(snapshot, request, paper.policy, explain_workers=paper.explain_workers)
-        except MoorageError as error:
-            return Answer(model=model.name, replica=replica, error=error)
-        except OverflowError:
-            beyond = InvalidArgument(f"{model.name} needs more memory than can be added up")
-            return Answer(model=model.name, replica=replica, error=beyond)
-        if outcome.placement is not None:
-            name = f"{model.name}/instances/simulated-{replica}"
-            paper.fleet.put_tenant(name, tenant_of(request.model, outcome.placement))
-        return Answer(model=model.name, replica=replica, request=request, outcome=outcome, snapshot=snapshot)
 
     async def _look(self, models: Iterable[pb.SimulatedModel]) -> Mapping[str, Looked]:
         """Returns what is known of every source and artifact that models name, each looked at once."""
@@ -140,6 +122,33 @@ class Simulations:
                 return await self._artifact(model.known_artifact)
             case _:
                 return None
+
+
+def _wanted(model: pb.SimulatedModel, looked: Looked) -> Request | MoorageError:
+    """Returns what is to be placed for each replica of a model, or why nothing can be."""
+    if isinstance(looked, MoorageError):
+        return looked
+    try:
+        return request_on_paper(model, looked)
+    except MoorageError as error:
+        return error
+
+
+def _answer(
+    paper: PaperFleet, model: str, replica: int, wanted: Request | MoorageError, *, seed: str
+) -> Answer:
+    if isinstance(wanted, MoorageError):
+        return Answer(model=model, replica=replica, error=wanted)
+    request, snapshot = replace(wanted, seed=seed), paper.fleet.snapshot()
+    try:
+        outcome = place(snapshot, request, paper.policy, explain_workers=paper.explain_workers)
+    except OverflowError:
+        beyond = InvalidArgument(f"{model} needs more memory than can be added up")
+        return Answer(model=model, replica=replica, error=beyond)
+    if outcome.placement is not None:
+        name = f"{model}/instances/simulated-{replica}"
+        paper.fleet.put_tenant(name, tenant_of(model, outcome.placement))
+    return Answer(model=model, replica=replica, request=request, outcome=outcome, snapshot=snapshot)
 
 
 def _subject(model: pb.SimulatedModel) -> str:

@@ -324,21 +324,18 @@ def test_sizes_are_used_as_given():
             " output_bytes: 3 gpu_overhead_bytes: 0 lora_bytes: 4 }"
         ),
         None,
-        seed="s",
     )
     assert layers.engine is EngineKind.LLAMA_CPP
     assert layers.facts == LayerSizes(
         block_weight_bytes=(5, 6), block_kv_bytes=(1, 2), output_bytes=3, gpu_overhead_bytes=0, lora_bytes=4
     )
     whole = request_on_paper(
-        model('name: "models/m" sizes { weight_bytes: 9 attention_head_count: 32 quantization: "fp8" }'),
-        None,
-        seed="",
+        model('name: "models/m" sizes { weight_bytes: 9 attention_head_count: 32 quantization: "fp8" }'), None
     )
     assert whole.engine is EngineKind.VLLM
     assert whole.facts == VllmSizes(weight_bytes=9, attention_head_count=32, quantization="fp8")
     chosen = request_on_paper(
-        model('name: "models/m" sizes { block_weight_bytes: 9 } engine: ENGINE_KIND_VLLM'), None, seed=""
+        model('name: "models/m" sizes { block_weight_bytes: 9 } engine: ENGINE_KIND_VLLM'), None
     )
     assert chosen.facts == VllmSizes(block_weight_bytes=(9,))
 
@@ -351,10 +348,9 @@ def test_a_model_takes_its_wishes_along():
             ' gpus { worker: "workers/a" uuid: "u" } primary_worker: "workers/a" forbid_distributed: true }'
         ),
         None,
-        seed="s",
     )
     assert (request.artifact, request.artifact_bytes, request.local_path) == ("here", 7, "/x")
-    assert (request.seed, request.engine_version) == ("s", "b1")
+    assert request.engine_version == "b1"
     assert request.options.gpu_layers == 0
     assert request.strategy is PlacementStrategy.BINPACK
     assert request.selection.gpus == {GpuWish(worker="workers/a", uuid="u")}

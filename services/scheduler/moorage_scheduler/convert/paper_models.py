@@ -41,15 +41,12 @@ def artifact_of(model: pb.SimulatedModel, artifact: artifact_pb2.Artifact | None
     return model.artifact or model.known_artifact or (artifact.name if artifact else "")
 
 
-def request_on_paper(
-    model: pb.SimulatedModel, artifact: artifact_pb2.Artifact | None, *, seed: str
-) -> Request:
-    """Returns one instance to place.
+def request_on_paper(model: pb.SimulatedModel, artifact: artifact_pb2.Artifact | None) -> Request:
+    """Returns one instance to place, without a seed.
 
     Args:
         model: As the request has it, without problems.
         artifact: What its source, or its known artifact, is. None: it says itself what it is.
-        seed: Breaks ties.
 
     Raises:
         FailedPrecondition: Nothing is known of the artifact that could be placed.
@@ -62,7 +59,7 @@ def request_on_paper(
         )
     return Request(
         model=model.name,
-        seed=seed,
+        seed="",
         facts=facts,
         artifact=artifact_of(model, artifact),
         artifact_bytes=model.artifact_size_bytes or (artifact.size_bytes if artifact else 0),
