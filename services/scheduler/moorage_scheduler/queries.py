@@ -50,7 +50,7 @@ class Queries:
         """Returns what an evaluation asks to place; raises as `evaluate`."""
         self._sync()
         model = await self._subject(asked)
-        artifact = await self._artifact(model.resolution.artifact)
+        artifact = await self.artifact(model.resolution.artifact)
         request = request_of(model, artifact, seed=model.uid or model.name)
         if request is None:
             raise FailedPrecondition(
@@ -80,6 +80,18 @@ class Queries:
     def place(self, request: Request, explain_workers: int, snapshot: Snapshot) -> Outcome:
         """Places a request on a fleet; the live one stays as it is."""
         return place(snapshot, request, self._policy, explain_workers=explain_workers or DEFAULT_WORKERS)
+
+    async def artifact(self, name: str) -> Artifact:
+        """Returns an artifact by its name.
+
+        Raises:
+            NotFound: No such artifact.
+        """
+        known = self._mirror.artifact(name)
+        if known is not None:
+            return known
+        asked = artifact_service_pb2.GetArtifactRequest(name=name)
+        return (await self._registry.artifacts.GetArtifact(asked)).artifact
 
     async def _subject(self, asked: pb.EvaluatePlacementRequest) -> Model:
         if asked.WhichOneof("subject") == "model_name":
@@ -145,13 +157,6 @@ class Queries:
         if not self._changes.synced:
             raise Unavailable("the scheduler has not heard from the registry yet", retry_after_s=1.0)
         self._mirror.sync(self._changes.snapshot())
-
-    async def _artifact(self, name: str) -> Artifact:
-        known = self._mirror.artifact(name)
-        if known is not None:
-            return known
-        asked = artifact_service_pb2.GetArtifactRequest(name=name)
-        return (await self._registry.artifacts.GetArtifact(asked)).artifact
 
     async def _instance(self, name: str) -> Instance:
         # The mirror is a moment behind, and a person who just stopped a model would be told of before.

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from google.rpc import status_pb2
 
 from moorage.scheduler.v1 import scheduler_service_pb2 as pb
+from moorage.scheduler.v1 import simulation_pb2
 from moorage.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceServicer
 from moorage_common.core.errors import MoorageError
 from moorage_common.rpc.server import ServicerContext
@@ -12,13 +13,15 @@ from moorage_common.rpc.status import to_status
 from moorage_scheduler.convert.outcomes import explanation_to_proto, placement_to_proto
 from moorage_scheduler.core.request import Outcome, tenant_of
 from moorage_scheduler.queries import Queries
+from moorage_scheduler.simulation import Simulations
 
 
 class SchedulerServicer(SchedulerServiceServicer):
-    """Answers from `queries`."""
+    """Answers from `queries`, and of fleets on paper from `simulations`."""
 
-    def __init__(self, queries: Queries) -> None:
+    def __init__(self, queries: Queries, simulations: Simulations) -> None:
         self._queries = queries
+        self._simulations = simulations
 
     async def EvaluatePlacement(
         self,
@@ -51,6 +54,14 @@ class SchedulerServicer(SchedulerServiceServicer):
                     tenant = tenant_of(request.model, outcome.placement)
                     snapshot = snapshot.with_tenant(f"{request.model}/instances/evaluated-{index}", tenant)
             index += 1
+
+    async def SimulatePlacement(
+        self,
+        request: simulation_pb2.SimulatePlacementRequest,
+        context: ServicerContext,
+    ) -> simulation_pb2.SimulatePlacementResponse:
+        """Where models would go on a fleet that the request describes."""
+        return await self._simulations.simulate(request)
 
     async def ExplainInstance(
         self,

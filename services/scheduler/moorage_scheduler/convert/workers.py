@@ -27,7 +27,7 @@ HOLDING = frozenset(
 )
 """States in which an instance holds the memory of its placement."""
 
-_NOMINATED = frozenset({InstanceState.FETCHING, InstanceState.FETCHED})
+NOMINATED = frozenset({InstanceState.FETCHING, InstanceState.FETCHED})
 
 
 def worker_from_proto(worker: worker_pb2.Worker) -> Worker:
@@ -108,7 +108,7 @@ def tenant_from_proto(instance: instance_pb2.Instance) -> Tenant | None:
             subordinates=tuple(placement.subordinates),
             exclusive=placement.engine == engine_pb2.ENGINE_KIND_VLLM and bool(placement.subordinates),
         )
-    if state in _NOMINATED and instance.worker:
+    if state in NOMINATED and instance.worker:
         return Tenant(model=model, worker=instance.worker)
     return None
 
