@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage_common.core.errors import FailedPrecondition as Refused
-from moorage_common.modelfiles.gguf import LARGEST_CHUNK_BYTES
 from moorage_common.modelfiles.gguf_facts import gguf_facts
 from moorage_common.modelfiles.gguf_header import parse_header
+from moorage_common.modelfiles.ranges import LARGEST_CHUNK_BYTES
 
 HUGE = 1 << 50
 
