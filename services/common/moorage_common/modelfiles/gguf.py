@@ -9,7 +9,7 @@ from pathlib import Path
 
 from moorage_common.modelfiles.gguf_facts import GgufFacts, gguf_facts
 from moorage_common.modelfiles.gguf_header import parse_header
-from moorage_common.modelfiles.ranges import RangeReader, parse_file, parse_ranges
+from moorage_common.modelfiles.ranges import RangeReader, parse_all, parse_file
 
 
 async def read_gguf_ranges(readers: Sequence[RangeReader]) -> GgufFacts:
@@ -18,8 +18,7 @@ async def read_gguf_ranges(readers: Sequence[RangeReader]) -> GgufFacts:
     Raises:
         FailedPrecondition: MODEL_FILE_INVALID or ARCHITECTURE_UNSUPPORTED, with what was read.
     """
-    headers = [await parse_ranges(reader, parse_header(reader.name, reader.size)) for reader in readers]
-    return gguf_facts(headers)
+    return gguf_facts(await parse_all((reader, parse_header(reader.name, reader.size)) for reader in readers))
 
 
 def read_gguf_files(paths: Sequence[Path]) -> GgufFacts:

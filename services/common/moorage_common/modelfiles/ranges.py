@@ -4,8 +4,9 @@ A parser is a generator: it yields a `Need` and is sent the bytes, until it retu
 it decides where bytes come from, so that a local file and ranges of a remote one share the parser's code.
 """
 
+import asyncio
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -13,6 +14,7 @@ from typing import Protocol, TypeVar
 FIRST_CHUNK_BYTES = 64 << 10
 """How much is read first: a small header whole. Each piece after it is twice as long."""
 LARGEST_CHUNK_BYTES = 4 << 20
+_FILES_AT_ONCE = 8
 
 ResultT = TypeVar("ResultT")
 
@@ -61,6 +63,24 @@ async def parse_ranges(
     except StopIteration as done:
         result: ResultT = done.value
         return result
+
+
+async def parse_all(
+    jobs: Iterable[tuple[RangeReader, Parser[ResultT]]], *, largest_chunk: int = LARGEST_CHUNK_BYTES
+) -> list[ResultT]:
+    """Returns what each parser finds in its file, several at once. Raises the first error of any."""
+    gate = asyncio.Semaphore(_FILES_AT_ONCE)
+
+    async def parse(reader: RangeReader, parser: Parser[ResultT]) -> ResultT:
+        async with gate:
+            return await parse_ranges(reader, parser, largest_chunk=largest_chunk)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(parse(reader, parser)) for reader, parser in jobs]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 def parse_file(path: Path, new_parser: Callable[[str, int], Parser[ResultT]]) -> ResultT:
