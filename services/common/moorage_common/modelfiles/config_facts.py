@@ -99,10 +99,9 @@ def _read_shape(language: ConfigKeys) -> _Shape:
     if not 1 <= blocks <= MAX_BLOCKS:
         raise language.fail(f"it gives {blocks:,} layers; 1 to {MAX_BLOCKS:,} are believed")
     hidden = language.number("hidden_size", "n_embd", "d_model")
+    # What recurrent ones call heads are not of attention.
     attends = language.model_type not in RECURRENT
-    heads = language.number(
-        "num_attention_heads", "n_head", "n_heads", "num_heads", default=None if attends else 0
-    )
+    heads = language.number("num_attention_heads", "n_head", "n_heads", "num_heads") if attends else 0
     return _Shape(
         blocks=blocks,
         hidden=hidden,

@@ -16,6 +16,7 @@ from moorage_common.modelfiles.gguf_cursor import Cursor
 from moorage_common.modelfiles.ranges import Need
 from moorage_common.modelfiles.tensor_types import TENSOR_TYPES, TensorType
 
+MAX_FILE_BYTES = 1 << 48
 MAX_METADATA_KEYS = 8192
 MAX_TENSORS = 65_536
 MAX_STRINGS = 4 << 20
@@ -95,6 +96,8 @@ def parse_header(file_name: str, file_bytes: int) -> Generator[Need, bytes, Gguf
         FailedPrecondition: MODEL_FILE_INVALID, with what was read.
     """
     cursor = Cursor(file_name, file_bytes)
+    if file_bytes > MAX_FILE_BYTES:
+        raise cursor.fail(f"it has {file_bytes:,} bytes; no file is believed to be that large")
     version = yield from _parse_version(cursor)
     tensor_count = yield from cursor.u64("the header")
     key_count = yield from cursor.u64("the header")

@@ -59,8 +59,7 @@ class JsonReader:
         """Steps over the next value and returns it."""
         while True:
             decoded = self._value()
-            # Only what comes after it shows that a number has no more digits.
-            if decoded and (decoded[1] < len(self._text) or self._complete):
+            if decoded and self._is_over(decoded[1]):
                 self._at = decoded[1]
                 return decoded[0]
             yield from self._more()
@@ -76,10 +75,12 @@ class JsonReader:
 
     def finish(self) -> Generator[Need, bytes, None]:
         """Makes sure that nothing but space is left."""
-        while not self._complete or self._at < len(self._text):
+        while True:
             self._at = self._skip_space(self._at)
             if self._at < len(self._text):
                 raise self._invalid("more comes after its end", self._at)
+            if self._complete:
+                return
             yield from self._more()
 
     @property
@@ -119,6 +120,8 @@ class JsonReader:
                 raise self._invalid("expected :", at)
             at += 1
             value, at = DECODER.raw_decode(text, at if text[at] > " " else self._skip_space(at))
+            if not self._is_over(at):
+                return None
             at = at if text[at] > " " else self._skip_space(at)
             return (name, value, at) if at < len(text) else None
         except IndexError:
@@ -134,6 +137,10 @@ class JsonReader:
         except (ValueError, RecursionError) as error:
             self._check_incomplete(error)
             return None
+
+    def _is_over(self, end: int) -> bool:
+        """Whether a value that seems to end there does: that of 0 in 0.5e+7 shows two characters later."""
+        return end + 2 < len(self._text) or self._complete
 
     def _check_incomplete(self, error: Exception) -> None:
         """Raises unless the error may only mean that more text must be sent."""

@@ -20,7 +20,7 @@ from moorage_common.modelfiles.ranges import Need
 MAX_HEADER_BYTES = 100_000_000
 """The format's own bound."""
 MAX_FILE_BYTES = 1 << 48
-MAX_DIMENSIONS = 16
+MAX_DIMENSIONS = 64
 
 DTYPE_BITS = {
     "BOOL": 8,
