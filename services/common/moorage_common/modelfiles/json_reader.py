@@ -32,15 +32,19 @@ class JsonReader:
         start: Where in the file the JSON begins, in bytes.
         end: Where it ends; within the file.
         fail: Makes the error for a problem.
+        sent: What has been sent of it already.
     """
 
-    def __init__(self, start: int, end: int, fail: Callable[[str], FailedPrecondition]) -> None:
+    def __init__(
+        self, start: int, end: int, fail: Callable[[str], FailedPrecondition], *, sent: bytes = b""
+    ) -> None:
         self._next = start
         self._end = end
         self._fail = fail
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._text = ""
         self._at = 0
+        self._append(sent)
 
     def token(self, allowed: str) -> Generator[Need, bytes, str]:
         """Steps over the next character that is no space and returns it; it must be one of those allowed."""
@@ -165,9 +169,10 @@ class JsonReader:
         window = yield Need(self._next, length)
         if len(window) < length:
             raise self._fail(f"truncated: only {self._next + len(window):,} bytes could be read")
-        self._append(window[: self._end - self._next])
+        self._append(window)
 
     def _append(self, window: bytes) -> None:
+        window = window[: self._end - self._next]
         self._next += len(window)
         try:
             text = self._decoder.decode(window, final=self._complete)

@@ -101,7 +101,10 @@ def parse_safetensors(
     Raises:
         FailedPrecondition: MODEL_FILE_INVALID, with what was read.
     """
-    data_offset = yield from _parse_length(file_name, file_bytes)
+    if not _LENGTH.size < file_bytes <= MAX_FILE_BYTES:
+        raise invalid(file_name, f"not safetensors: it has {file_bytes:,} bytes")
+    start = yield Need(0, _LENGTH.size)
+    data_offset = _LENGTH.size + _header_length(file_name, file_bytes, start)
     extents = _Extents(file_name, file_bytes - data_offset)
 
     def member(name: str, value: object) -> None:
@@ -111,24 +114,23 @@ def parse_safetensors(
             take(_tensor(extents, name, value))
 
     json = JsonReader(
-        _LENGTH.size, data_offset, lambda problem: invalid(file_name, f"its header is {problem}")
+        _LENGTH.size,
+        data_offset,
+        lambda problem: invalid(file_name, f"its header is {problem}"),
+        sent=start[_LENGTH.size :],
     )
     yield from json.members(member)
     yield from json.finish()
     extents.check_whole()
 
 
-def _parse_length(file_name: str, file_bytes: int) -> Generator[Need, bytes, int]:
-    """Returns where the data begins."""
-    if not _LENGTH.size < file_bytes <= MAX_FILE_BYTES:
-        raise invalid(file_name, f"not safetensors: it has {file_bytes:,} bytes")
-    start = yield Need(0, _LENGTH.size)
+def _header_length(file_name: str, file_bytes: int, start: bytes) -> int:
     if len(start) < _LENGTH.size:
         raise invalid(file_name, f"truncated: only {len(start)} bytes could be read")
     for magic, said in _OTHER_FORMATS.items():
         if start.startswith(magic):
             raise invalid(file_name, f"not safetensors: {said}")
-    (length,) = _LENGTH.unpack_from(start)
+    length: int = _LENGTH.unpack_from(start)[0]
     if length > MAX_HEADER_BYTES:
         raise invalid(
             file_name,
@@ -140,7 +142,7 @@ def _parse_length(file_name: str, file_bytes: int) -> Generator[Need, bytes, int
             file_name,
             f"truncated: its header ends at byte {_LENGTH.size + length:,}, the file has {file_bytes:,}",
         )
-    return _LENGTH.size + int(length)
+    return length
 
 
 def _check_metadata(file_name: str, value: object) -> None:

@@ -113,10 +113,10 @@ class LocalSource:
             self._check_inside(path, str(ref))
             return path.is_dir()
 
-    @staticmethod
-    def _list(folder: Path, source: str) -> list[str]:
+    def _list(self, folder: Path, source: str) -> list[str]:
         """The paths of all files in a folder, and in the folders in it."""
         with _explained(source, folder.name):
+            self._check_inside(folder.resolve(strict=True), source)
             listed = list(islice(chain(folder.glob("*"), folder.glob("*/*")), _MAX_LISTED + 1))
             if len(listed) > _MAX_LISTED:
                 raise source_unusable(source, f"more than {_MAX_LISTED:,} files are in the folder")
