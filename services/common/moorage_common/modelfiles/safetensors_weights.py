@@ -108,7 +108,8 @@ class WeightSums:
 
 def is_tower(name: str) -> bool:
     """Whether a tensor belongs to a vision or audio tower, its projector, or a speech output."""
-    return not TOWERS.isdisjoint(name.split(".", 3)[:3])
+    # Nearly every tensor begins so: they need not be taken apart.
+    return not name.startswith("model.layers.") and not TOWERS.isdisjoint(name.split(".", 3)[:3])
 
 
 def is_expert(name: str) -> bool:
