@@ -11,8 +11,8 @@ from moorage.registry.v1.model_pb2 import Model
 from moorage.registry.v1.worker_pb2 import Worker
 from moorage_cli.views.facts import (
     describe_accelerators,
-    describe_gguf,
     describe_memory,
+    describe_model,
     held_bytes,
 )
 from moorage_cli.views.page import Rows
@@ -70,7 +70,7 @@ def artifact_rows(artifacts: Iterable[Artifact], copies: Sequence[ArtifactCopy],
             (
                 short(artifact.name),
                 size(artifact.size_bytes),
-                describe_gguf(artifact),
+                describe_model(artifact),
                 state(PullState.Name(artifact.pull.state), "PULL_STATE_"),
                 _whereabouts([copy for copy in copies if copy.artifact == artifact.name]),
                 age(artifact.create_time, now=now),
