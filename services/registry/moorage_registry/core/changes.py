@@ -66,6 +66,8 @@ class Change:
 
     operation: Operation
     resource: Resource
+    measured: bool = False
+    """Whether only what was measured changed, on which no node's desired state depends."""
 
     @property
     def kind(self) -> Kind:
@@ -81,6 +83,8 @@ class Change:
     @property
     def worker_id(self) -> str | None:
         """The worker whose desired state the change may touch."""
+        if self.measured:
+            return None
         match self.resource:
             case Instance(worker_id=None, last_worker_id=left):
                 # It no longer belongs to the node, which must hear of just that.

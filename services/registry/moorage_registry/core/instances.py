@@ -45,7 +45,15 @@ def apply(instance: Instance, event: InstanceEvent, *, now: datetime, **changes:
     if state is not instance.state:
         after = replace(after, state_at=now)
     if state in {InstanceState.PENDING, InstanceState.STOPPED}:
-        after = replace(after, worker_id=None, placement=None, endpoint="", restart_count=0, evicting=False)
+        after = replace(
+            after,
+            worker_id=None,
+            placement=None,
+            endpoint="",
+            restart_count=0,
+            evicting=False,
+            performance=None,
+        )
     if state is InstanceState.STOPPED:
         after = replace(after, explanation=None, error=None)
     if state in {InstanceState.UNREACHABLE, InstanceState.STOPPING}:
@@ -65,5 +73,7 @@ def restarted(instance: Instance, *, now: datetime) -> Move:
     if instance.state not in HOLDS_CLAIM:
         return move
     generation = instance.generation + 1
-    after = replace(move.after, generation=generation, endpoint="", error=None, restart_count=0)
+    after = replace(
+        move.after, generation=generation, endpoint="", error=None, restart_count=0, performance=None
+    )
     return Move(before=instance, after=after)

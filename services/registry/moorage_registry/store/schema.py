@@ -182,6 +182,7 @@ instances = Table(
     Column("retiring", Boolean, nullable=False),
     Column("generation", BigInteger, nullable=False),
     Column("evicting", Boolean, nullable=False),
+    _json("performance", nullable=True),
     UniqueConstraint("model_id", "id"),
 )
 

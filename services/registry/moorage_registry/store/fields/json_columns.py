@@ -6,10 +6,10 @@ field of is not there itself.
 
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, String, case, cast, func, literal
+from sqlalchemy import BigInteger, DateTime, String, case, cast, func, literal
 
 from moorage_common.core.names import NamePattern
-from moorage_registry.core.filters.types import Boolean, Enumeration, Integer, Message, Name, Text
+from moorage_registry.core.filters.types import Boolean, Enumeration, Integer, Message, Name, Text, Timestamp
 from moorage_registry.store.fields.lists import json_members
 from moorage_registry.store.fields.stored import Sql, StoredField, StoredMessage, StoredScalar
 
@@ -29,6 +29,12 @@ def json_integer(name: str, message: Sql, key: str, *, optional: bool = False) -
     text = message[key].astext
     value = cast(text if optional else func.coalesce(text, literal("0")), BigInteger)
     return StoredScalar(name, Integer(), case((message.is_not(None), value), else_=None), nullable=True)
+
+
+def json_timestamp(name: str, message: Sql, key: str) -> StoredScalar:
+    """A moment that may be absent."""
+    moment = cast(message[key].astext, DateTime(timezone=True))
+    return StoredScalar(name, Timestamp(), moment, nullable=True)
 
 
 def json_boolean(name: str, message: Sql, key: str) -> StoredScalar:
