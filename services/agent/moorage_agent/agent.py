@@ -20,6 +20,7 @@ from moorage_agent.storage.blobs import BlobStore
 from moorage_agent.storage.copies import CopyManager, FetchSettings
 from moorage_agent.storage.layout import Layout
 from moorage_agent.storage.source import BlobSource
+from moorage_agent.usage import UsageMonitor
 from moorage_common.core.clock import Clock
 from moorage_common.core.states import EngineKind
 from moorage_common.runtime.tasks import TaskSupervisor
@@ -43,6 +44,7 @@ class Agent:
     engines: EngineManager
     copies: CopyManager
     monitor: NodeMonitor
+    usage: UsageMonitor
     loop: NodeLoop
     outbox: Outbox
     outbox_changed: asyncio.Event
@@ -103,6 +105,7 @@ def build_agent(
         engines=manager,
         copies=copies,
         monitor=monitor,
+        usage=UsageMonitor(manager, clock=clock),
         loop=loop,
         outbox=outbox,
         outbox_changed=outbox_changed,

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from random import Random
 
 import aiohttp
@@ -126,6 +127,7 @@ async def _work(
     tasks.start("registry link", link.run)
     tasks.start("reporter", reporter.run)
     tasks.start("monitor", lambda: agent.monitor.run(link.register_again))
+    tasks.start("usage", agent.usage.run)
     tasks.start("engine logs", agent.engines.rotate_logs)
     tasks.start("artifact check", agent.loop.recheck_copies)
     await server.set_serving()
@@ -162,7 +164,7 @@ def _link(
     node = Node(
         worker=worker_name(worker),
         facts=facts,
-        measurements=lambda: agent.monitor.measurements,
+        measurements=lambda: replace(agent.monitor.measurements, instances=agent.usage.figures),
         on_desired=agent.loop.set_desired,
         on_connected=on_connected,
     )

@@ -527,7 +527,9 @@ class PredictedPerformance(_message.Message):
     prefill_tokens_per_s: _builtins.float
     """Tokens of the prompt read a second."""
     calibration: _builtins.float
-    """By what the figures were multiplied, learned from measurements of the same engine and cards. 1: nothing was learned."""
+    """By what the speed of generating was multiplied, learned from measurements of the same engine and cards.
+    1: nothing was learned.
+    """
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictedStage]:
         """Where the time of one generated token goes."""
@@ -562,7 +564,7 @@ class PredictedStage(_message.Message):
     worker: _builtins.str
     """The worker, "workers/{worker}"."""
     pool: _builtins.str
-    """The memory that is read: "ram", or the accelerator's UUID. Empty: the way to the worker and back."""
+    """The memory that is read: "ram", or the accelerator's UUID. Empty: the way to the worker and back, or between cards."""
     active_bytes: _builtins.int
     """Bytes read, or sent."""
     bytes_per_s: _builtins.float

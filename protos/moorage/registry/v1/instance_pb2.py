@@ -22,20 +22,35 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from moorage.common.v1 import placement_pb2 as moorage_dot_common_dot_v1_dot_placement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"moorage/registry/v1/instance.proto\x12\x13moorage.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a!moorage/common/v1/placement.proto\"\xae\x04\n\x08Instance\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x05state\x18\x07 \x01(\x0e\x32\".moorage.registry.v1.InstanceState\x12.\n\nstate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06worker\x18\t \x01(\t\x12\x13\n\x0blast_worker\x18\n \x01(\t\x12/\n\tplacement\x18\x0b \x01(\x0b\x32\x1c.moorage.common.v1.Placement\x12\x33\n\x0b\x65xplanation\x18\x0c \x01(\x0b\x32\x1e.moorage.common.v1.Explanation\x12\x10\n\x08\x65ndpoint\x18\r \x01(\t\x12!\n\x05\x65rror\x18\x0e \x01(\x0b\x32\x12.google.rpc.Status\x12\x15\n\rrestart_count\x18\x0f \x01(\x05\x12\x10\n\x08retiring\x18\x10 \x01(\x08\x12\x12\n\ngeneration\x18\x11 \x01(\x03\x12\x10\n\x08\x65victing\x18\x12 \x01(\x08\x12\x14\n\x0csubordinates\x18\x13 \x03(\t*\xb0\x02\n\rInstanceState\x12\x1e\n\x1aINSTANCE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16INSTANCE_STATE_PENDING\x10\x01\x12\x1b\n\x17INSTANCE_STATE_FETCHING\x10\x02\x12\x1a\n\x16INSTANCE_STATE_FETCHED\x10\x03\x12\x1b\n\x17INSTANCE_STATE_STARTING\x10\x04\x12\x1a\n\x16INSTANCE_STATE_RUNNING\x10\x05\x12\x18\n\x14INSTANCE_STATE_ERROR\x10\x06\x12\x1e\n\x1aINSTANCE_STATE_UNREACHABLE\x10\x07\x12\x1b\n\x17INSTANCE_STATE_STOPPING\x10\x08\x12\x1a\n\x16INSTANCE_STATE_STOPPED\x10\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"moorage/registry/v1/instance.proto\x12\x13moorage.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a!moorage/common/v1/placement.proto\"\xed\x04\n\x08Instance\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x05state\x18\x07 \x01(\x0e\x32\".moorage.registry.v1.InstanceState\x12.\n\nstate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06worker\x18\t \x01(\t\x12\x13\n\x0blast_worker\x18\n \x01(\t\x12/\n\tplacement\x18\x0b \x01(\x0b\x32\x1c.moorage.common.v1.Placement\x12\x33\n\x0b\x65xplanation\x18\x0c \x01(\x0b\x32\x1e.moorage.common.v1.Explanation\x12\x10\n\x08\x65ndpoint\x18\r \x01(\t\x12!\n\x05\x65rror\x18\x0e \x01(\x0b\x32\x12.google.rpc.Status\x12\x15\n\rrestart_count\x18\x0f \x01(\x05\x12\x10\n\x08retiring\x18\x10 \x01(\x08\x12\x12\n\ngeneration\x18\x11 \x01(\x03\x12\x10\n\x08\x65victing\x18\x12 \x01(\x08\x12\x14\n\x0csubordinates\x18\x13 \x03(\t\x12=\n\x0bperformance\x18\x14 \x01(\x0b\x32(.moorage.registry.v1.InstancePerformance\"\xd5\x02\n\x13InstancePerformance\x12-\n\x13\x64\x65\x63ode_tokens_per_s\x18\x01 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01\x12.\n\x14prefill_tokens_per_s\x18\x02 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01\x12-\n\x13\x63oncurrent_requests\x18\x03 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01\x12!\n\x10generated_tokens\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1e\n\rprompt_tokens\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12#\n\rrequest_count\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x36\n\x12last_activity_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\n\x0e_request_count*\xb0\x02\n\rInstanceState\x12\x1e\n\x1aINSTANCE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16INSTANCE_STATE_PENDING\x10\x01\x12\x1b\n\x17INSTANCE_STATE_FETCHING\x10\x02\x12\x1a\n\x16INSTANCE_STATE_FETCHED\x10\x03\x12\x1b\n\x17INSTANCE_STATE_STARTING\x10\x04\x12\x1a\n\x16INSTANCE_STATE_RUNNING\x10\x05\x12\x18\n\x14INSTANCE_STATE_ERROR\x10\x06\x12\x1e\n\x1aINSTANCE_STATE_UNREACHABLE\x10\x07\x12\x1b\n\x17INSTANCE_STATE_STOPPING\x10\x08\x12\x1a\n\x16INSTANCE_STATE_STOPPED\x10\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'moorage.registry.v1.instance_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INSTANCESTATE']._serialized_start=714
-  _globals['_INSTANCESTATE']._serialized_end=1018
-  _globals['_INSTANCE']._serialized_start=153
-  _globals['_INSTANCE']._serialized_end=711
+  _globals['_INSTANCEPERFORMANCE'].fields_by_name['decode_tokens_per_s']._loaded_options = None
+  _globals['_INSTANCEPERFORMANCE'].fields_by_name['decode_tokens_per_s']._serialized_options = b'\272H\r\022\013)\000\000\000\000\000\000\000\000@\001'
+  _globals['_INSTANCEPERFORMANCE'].fields_by_name['prefill_tokens_per_s']._loaded_options = None
+  _globals['_INSTANCEPERFORMANCE'].fields_by_name['prefill_tokens_per_s']._serialized_options = b'\272H\r\022\013)\000\000\000\000\000\000\000\000@\001'
+  _globals['_INSTANCEPERFORMANCE'].fields_by_name['concurrent_requests']._loaded_options = None
+  _globals['_INSTANCEPERFORMANCE'].fields_by_name['concurrent_requests']._serialized_options = b'\272H\r\022\013)\000\000\000\000\000\000\000\000@\001'
+  _globals['_INSTANCEPERFORMANCE'].fields_by_name['generated_tokens']._loaded_options = None
+  _globals['_INSTANCEPERFORMANCE'].fields_by_name['generated_tokens']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_INSTANCEPERFORMANCE'].fields_by_name['prompt_tokens']._loaded_options = None
+  _globals['_INSTANCEPERFORMANCE'].fields_by_name['prompt_tokens']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_INSTANCEPERFORMANCE'].fields_by_name['request_count']._loaded_options = None
+  _globals['_INSTANCEPERFORMANCE'].fields_by_name['request_count']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_INSTANCESTATE']._serialized_start=1150
+  _globals['_INSTANCESTATE']._serialized_end=1454
+  _globals['_INSTANCE']._serialized_start=182
+  _globals['_INSTANCE']._serialized_end=803
+  _globals['_INSTANCEPERFORMANCE']._serialized_start=806
+  _globals['_INSTANCEPERFORMANCE']._serialized_end=1147
 # @@protoc_insertion_point(module_scope)

@@ -99,6 +99,7 @@ class Instance(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     EVICTING_FIELD_NUMBER: _builtins.int
     SUBORDINATES_FIELD_NUMBER: _builtins.int
+    PERFORMANCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"models/{model}/instances/{instance}"."""
     uid: _builtins.str
@@ -153,6 +154,10 @@ class Instance(_message.Message):
         its memory is free, once all of them have confirmed it.
         """
 
+    @_builtins.property
+    def performance(self) -> Global___InstancePerformance:
+        """What its agent measured of it lately. Absent: nothing yet of this generation."""
+
     def __init__(
         self,
         *,
@@ -175,11 +180,64 @@ class Instance(_message.Message):
         generation: _builtins.int = ...,
         evicting: _builtins.bool = ...,
         subordinates: _abc.Iterable[_builtins.str] | None = ...,
+        performance: Global___InstancePerformance | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "explanation", b"explanation", "placement", b"placement", "state_time", b"state_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "explanation", b"explanation", "performance", b"performance", "placement", b"placement", "state_time", b"state_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "endpoint", b"endpoint", "error", b"error", "etag", b"etag", "evicting", b"evicting", "explanation", b"explanation", "generation", b"generation", "last_worker", b"last_worker", "name", b"name", "placement", b"placement", "restart_count", b"restart_count", "retiring", b"retiring", "state", b"state", "state_time", b"state_time", "subordinates", b"subordinates", "uid", b"uid", "update_time", b"update_time", "version", b"version", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "endpoint", b"endpoint", "error", b"error", "etag", b"etag", "evicting", b"evicting", "explanation", b"explanation", "generation", b"generation", "last_worker", b"last_worker", "name", b"name", "performance", b"performance", "placement", b"placement", "restart_count", b"restart_count", "retiring", b"retiring", "state", b"state", "state_time", b"state_time", "subordinates", b"subordinates", "uid", b"uid", "update_time", b"update_time", "version", b"version", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Instance: _TypeAlias = Instance  # noqa: Y015
+
+@_typing.final
+class InstancePerformance(_message.Message):
+    """What an agent measured of a running instance. It is told again when it moved by more than a few percent, or when
+    the instance was used at least a minute after what was told.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECODE_TOKENS_PER_S_FIELD_NUMBER: _builtins.int
+    PREFILL_TOKENS_PER_S_FIELD_NUMBER: _builtins.int
+    CONCURRENT_REQUESTS_FIELD_NUMBER: _builtins.int
+    GENERATED_TOKENS_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    REQUEST_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_ACTIVITY_TIME_FIELD_NUMBER: _builtins.int
+    decode_tokens_per_s: _builtins.float
+    """Tokens generated a second for one request, over the last few minutes that it generated. 0: not known yet."""
+    prefill_tokens_per_s: _builtins.float
+    """Tokens of prompts read a second, likewise; those that came from a cache do not count."""
+    concurrent_requests: _builtins.float
+    """How many requests it served at a time, on average while it served any."""
+    generated_tokens: _builtins.int
+    """Tokens generated since the engine started."""
+    prompt_tokens: _builtins.int
+    """Tokens of prompts read since the engine started."""
+    request_count: _builtins.int
+    """Requests answered since the engine started. Absent: the engine does not say."""
+    @_builtins.property
+    def last_activity_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last seen serving a request, within a minute. Absent: it served none since its agent looks."""
+
+    def __init__(
+        self,
+        *,
+        decode_tokens_per_s: _builtins.float = ...,
+        prefill_tokens_per_s: _builtins.float = ...,
+        concurrent_requests: _builtins.float = ...,
+        generated_tokens: _builtins.int = ...,
+        prompt_tokens: _builtins.int = ...,
+        request_count: _builtins.int | None = ...,
+        last_activity_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_request_count", b"_request_count", "last_activity_time", b"last_activity_time", "request_count", b"request_count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_request_count", b"_request_count", "concurrent_requests", b"concurrent_requests", "decode_tokens_per_s", b"decode_tokens_per_s", "generated_tokens", b"generated_tokens", "last_activity_time", b"last_activity_time", "prefill_tokens_per_s", b"prefill_tokens_per_s", "prompt_tokens", b"prompt_tokens", "request_count", b"request_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__request_count: _TypeAlias = _typing.Literal["request_count"]  # noqa: Y015
+    _WhichOneofArgType__request_count: _TypeAlias = _typing.Literal["_request_count", b"_request_count"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_count) -> _WhichOneofReturnType__request_count | None: ...
+
+Global___InstancePerformance: _TypeAlias = InstancePerformance  # noqa: Y015

@@ -291,6 +291,7 @@ class NodeFacts(_message.Message):
     ENGINES_FIELD_NUMBER: _builtins.int
     AGENT_ADDRESS_FIELD_NUMBER: _builtins.int
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
+    CPU_PRODUCT_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     """Stays the same for as long as the node keeps its data directory: tells a restarted agent from
     another node that uses the same name.
@@ -313,6 +314,8 @@ class NodeFacts(_message.Message):
     """Where the agent's own API answers, "host:port"."""
     agent_version: _builtins.str
     """Version of the agent."""
+    cpu_product: _builtins.str
+    """Product name of the CPU, e.g. "AMD EPYC 9354 32-Core Processor". Empty: not known."""
     @_builtins.property
     def accelerators(self) -> _containers.RepeatedCompositeFieldContainer[Global___Accelerator]:
         """Accelerators."""
@@ -336,10 +339,11 @@ class NodeFacts(_message.Message):
         engines: _abc.Iterable[Global___InstalledEngine] | None = ...,
         agent_address: _builtins.str = ...,
         agent_version: _builtins.str = ...,
+        cpu_product: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerators", b"accelerators", "agent_address", b"agent_address", "agent_version", b"agent_version", "cpu_architecture", b"cpu_architecture", "cpu_cores", b"cpu_cores", "engines", b"engines", "hostname", b"hostname", "node_id", b"node_id", "operating_system", b"operating_system", "ram_reserved_bytes", b"ram_reserved_bytes", "ram_total_bytes", b"ram_total_bytes", "unified_memory", b"unified_memory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accelerators", b"accelerators", "agent_address", b"agent_address", "agent_version", b"agent_version", "cpu_architecture", b"cpu_architecture", "cpu_cores", b"cpu_cores", "cpu_product", b"cpu_product", "engines", b"engines", "hostname", b"hostname", "node_id", b"node_id", "operating_system", b"operating_system", "ram_reserved_bytes", b"ram_reserved_bytes", "ram_total_bytes", b"ram_total_bytes", "unified_memory", b"unified_memory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

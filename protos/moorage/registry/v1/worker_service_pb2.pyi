@@ -240,6 +240,7 @@ class NodeMeasurements(_message.Message):
 
     FOREIGN_BYTES_FIELD_NUMBER: _builtins.int
     STORAGE_FIELD_NUMBER: _builtins.int
+    INSTANCES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def foreign_bytes(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Per memory pool, bytes used by processes that are not the mesh's. A pool that is not named is unchanged."""
@@ -248,19 +249,56 @@ class NodeMeasurements(_message.Message):
     def storage(self) -> _worker_pb2.Storage:
         """Room for artifacts. Absent: unchanged."""
 
+    @_builtins.property
+    def instances(self) -> _containers.RepeatedCompositeFieldContainer[Global___InstanceMeasurement]:
+        """Instances that run here. One that is not named is unchanged."""
+
     def __init__(
         self,
         *,
         foreign_bytes: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         storage: _worker_pb2.Storage | None = ...,
+        instances: _abc.Iterable[Global___InstanceMeasurement] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["storage", b"storage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["foreign_bytes", b"foreign_bytes", "storage", b"storage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["foreign_bytes", b"foreign_bytes", "instances", b"instances", "storage", b"storage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NodeMeasurements: _TypeAlias = NodeMeasurements  # noqa: Y015
+
+@_typing.final
+class InstanceMeasurement(_message.Message):
+    """What an agent measured of one instance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_UID_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    PERFORMANCE_FIELD_NUMBER: _builtins.int
+    instance_uid: _builtins.str
+    """The instance's uid."""
+    generation: _builtins.int
+    """The generation that its engine is of."""
+    @_builtins.property
+    def performance(self) -> _instance_pb2.InstancePerformance:
+        """What was measured."""
+
+    def __init__(
+        self,
+        *,
+        instance_uid: _builtins.str = ...,
+        generation: _builtins.int = ...,
+        performance: _instance_pb2.InstancePerformance | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["performance", b"performance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "instance_uid", b"instance_uid", "performance", b"performance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InstanceMeasurement: _TypeAlias = InstanceMeasurement  # noqa: Y015
 
 @_typing.final
 class DesiredStateAcknowledgement(_message.Message):

@@ -5,13 +5,18 @@ is in the registry's ledger of claims; an agent measures only what is not: forei
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from moorage_agent.core.usage import InstanceFigures
 
 RAM = "ram"
 """The pool of the node's RAM."""
 
 _FOREIGN_STEP_BYTES = 64 * 2**20
 _FREE_STEP_BYTES = 256 * 2**20
+_SPEED_STEP = 0.05
+"""Part of a speed by which it must differ to be told again."""
+_ACTIVITY_STEP_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +39,13 @@ class Measurements:
     """Per memory pool, what processes use that are not the mesh's."""
     storage: StorageFigures | None = None
     """None: unchanged."""
+    instances: Mapping[str, InstanceFigures] = field(default_factory=dict)
+    """Of instances that run here, by their uids."""
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to tell."""
-        return not self.foreign_bytes and self.storage is None
+        return not self.foreign_bytes and self.storage is None and not self.instances
 
 
 def foreign_bytes(*, used: int, own: int) -> int:
@@ -55,17 +62,25 @@ def changes(told: Measurements | None, now: Measurements) -> Measurements:
     """Returns what is worth telling, given what was told before (None: nothing).
 
     Free memory and disk tremble all the time; a step of 64 MiB of memory or 256 MiB of disk decides
-    no placement.
+    no placement. Of an instance it is worth telling that its speed differs by a twentieth, or that it was used
+    a minute later than was told; of one that nobody has used there is nothing to tell.
     """
+    instances = {
+        uid: figures
+        for uid, figures in now.instances.items()
+        if figures.used and _moved(told.instances.get(uid) if told else None, figures)
+    }
     if told is None:
-        return now
+        return replace(now, instances=instances)
     foreign = {
         pool: used
         for pool, used in now.foreign_bytes.items()
         if abs(used - told.foreign_bytes.get(pool, -_FOREIGN_STEP_BYTES)) >= _FOREIGN_STEP_BYTES
     }
     return Measurements(
-        foreign_bytes=foreign, storage=now.storage if _storage_changed(told.storage, now.storage) else None
+        foreign_bytes=foreign,
+        storage=now.storage if _storage_changed(told.storage, now.storage) else None,
+        instances=instances,
     )
 
 
@@ -74,7 +89,21 @@ def merged(told: Measurements | None, more: Measurements) -> Measurements:
     if told is None:
         return more
     return Measurements(
-        foreign_bytes={**told.foreign_bytes, **more.foreign_bytes}, storage=more.storage or told.storage
+        foreign_bytes={**told.foreign_bytes, **more.foreign_bytes},
+        storage=more.storage or told.storage,
+        instances={**told.instances, **more.instances},
+    )
+
+
+def _moved(told: InstanceFigures | None, now: InstanceFigures) -> bool:
+    if told is None or told.generation != now.generation:
+        return True
+    speeds = (
+        (told.decode_tokens_per_s, now.decode_tokens_per_s),
+        (told.prefill_tokens_per_s, now.prefill_tokens_per_s),
+    )
+    return now.last_activity - told.last_activity >= _ACTIVITY_STEP_S or any(
+        abs(after - before) > _SPEED_STEP * before for before, after in speeds
     )
 
 

@@ -3,6 +3,7 @@
 import math
 import os
 import platform
+import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from moorage_agent.devices import cgroups
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
+_CPUINFO = Path("/proc/cpuinfo")
+_CPU_NAME = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,8 @@ class HostFacts:
     """Cores that engines may use."""
     ram_total_bytes: int
     """RAM that processes may use; a container's limit counts."""
+    cpu_product: str = ""
+    """The CPU's name. Empty: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,14 @@ def host_facts() -> HostFacts:
             quota=cgroups.cpu_quota(_CGROUPS, _membership()),
         ),
         ram_total_bytes=ram_use().total_bytes,
+        cpu_product=cpu_product(_read(_CPUINFO)) or platform.processor(),
     )
+
+
+def cpu_product(cpuinfo: str) -> str:
+    """Returns the CPU's name, from what Linux tells of it. Empty: it tells none, as on many Arm machines."""
+    named = _CPU_NAME.search(cpuinfo)
+    return " ".join(named[1].split())[:255] if named else ""
 
 
 def ram_use() -> RamUse:
@@ -90,7 +102,11 @@ def _private_bytes(pid: int) -> int:
 
 
 def _membership() -> str:
+    return _read(_MEMBERSHIP)
+
+
+def _read(file: Path) -> str:
     try:
-        return _MEMBERSHIP.read_text()
+        return file.read_text()
     except OSError:
         return ""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from moorage_agent.core.spec import EngineSpec
+from moorage_agent.core.usage import EngineCounters
 from moorage_common.core.states import AcceleratorKind, EngineKind
 
 
@@ -103,6 +104,14 @@ class Engine(Protocol):
 
         Raises:
             EngineSick: It answered wrongly, or not at all.
+        """
+        ...
+
+    async def usage(self, url: str) -> EngineCounters | None:
+        """Returns what an engine that answers has counted, less what the agent itself asked it.
+
+        Returns:
+            None if it does not say just now.
         """
         ...
 

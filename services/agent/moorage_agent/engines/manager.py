@@ -17,6 +17,7 @@ from moorage_agent.core.environment import engine_environment
 from moorage_agent.core.fault import Fault
 from moorage_agent.core.naming import endpoint
 from moorage_agent.core.restart import RestartPolicy
+from moorage_agent.core.usage import EngineCounters
 from moorage_agent.engines.adoption import end_unknown, find_directory, find_leftovers, prune
 from moorage_agent.engines.contract import Engine, Launch
 from moorage_agent.engines.log_file import LogFile
@@ -116,6 +117,12 @@ class EngineManager:
     def pids(self) -> list[int]:
         """Returns the ids of the engines' processes; each leads a group."""
         return [entry.status.pid for entry in self._entries.values() if entry.status.pid]
+
+    async def usage(self, status: EngineStatus) -> EngineCounters | None:
+        """Returns what a running engine has counted; None if it does not say just now."""
+        engine = self._engines[status.spec.kind]
+        url = engine.locate(self._directory(status.uid))
+        return None if url is None else await engine.usage(url)
 
     async def adopt(self) -> None:
         """Takes over the engines that an agent before this one started. Called once, before anything else."""

@@ -7,7 +7,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from moorage.agent.v1 import agent_service_pb2 as agent_pb
 from moorage.common.v1 import placement_pb2
-from moorage.registry.v1 import artifact_service_pb2, instance_service_pb2, worker_pb2, worker_service_pb2
+from moorage.registry.v1 import (
+    artifact_service_pb2,
+    instance_pb2,
+    instance_service_pb2,
+    worker_pb2,
+    worker_service_pb2,
+)
 from moorage_agent.core.domain import (
     CopyAssignment,
     DesiredState,
@@ -21,6 +27,7 @@ from moorage_agent.core.measure import RAM, Measurements, StorageFigures
 from moorage_agent.core.paths import check_path
 from moorage_agent.core.reports import CopyReport, InstanceReport
 from moorage_agent.core.spec import EngineSpec, GpuShare
+from moorage_agent.core.usage import InstanceFigures
 from moorage_common.core.errors import ErrorReason, FailedPrecondition, InvalidArgument
 from moorage_common.core.names import artifact_copy_name, parse_artifact, parse_model
 from moorage_common.core.placement import KvCacheType
@@ -149,6 +156,23 @@ def measurements(measured: Measurements) -> worker_service_pb2.NodeMeasurements:
     return worker_service_pb2.NodeMeasurements(
         foreign_bytes=measured.foreign_bytes,
         storage=None if measured.storage is None else storage(measured.storage),
+        instances=map(_instance_measurement, measured.instances.values()),
+    )
+
+
+def _instance_measurement(figures: InstanceFigures) -> worker_service_pb2.InstanceMeasurement:
+    return worker_service_pb2.InstanceMeasurement(
+        instance_uid=figures.uid,
+        generation=figures.generation,
+        performance=instance_pb2.InstancePerformance(
+            decode_tokens_per_s=figures.decode_tokens_per_s,
+            prefill_tokens_per_s=figures.prefill_tokens_per_s,
+            concurrent_requests=figures.concurrent_requests,
+            generated_tokens=figures.generated_tokens,
+            prompt_tokens=figures.prompt_tokens,
+            request_count=figures.request_count,
+            last_activity_time=_timestamp(figures.last_activity),
+        ),
     )
 
 

@@ -72,6 +72,7 @@ def node_facts(standing: StandingFacts, gpus: Iterable[Gpu]) -> worker_pb2.NodeF
         engines=[_engine(engine) for engine in standing.engines],
         agent_address=identity.agent_address,
         agent_version=identity.agent_version,
+        cpu_product=host.cpu_product,
     )
 
 

@@ -11,6 +11,7 @@ from moorage_registry.core.records import Instance
 def instance_to_proto(instance: Instance) -> instance_pb2.Instance:
     """Returns an instance as watchers see it."""
     placement, explanation, error = instance.placement, instance.explanation, instance.error
+    performance = instance.performance
     return instance_pb2.Instance(
         name=instance_name(instance.model_id, instance.id),
         uid=instance.uid,
@@ -31,6 +32,7 @@ def instance_to_proto(instance: Instance) -> instance_pb2.Instance:
         generation=instance.generation,
         evicting=instance.evicting,
         subordinates=map(worker_name, instance.subordinates),
+        performance=from_json(performance, instance_pb2.InstancePerformance()) if performance else None,
     )
 
 

@@ -67,6 +67,8 @@ class Change:
 
     operation: Operation
     resource: Resource
+    measured: bool = False
+    """Whether only what was measured changed, on which no node's desired state depends."""
 
     @property
     def kind(self) -> Kind:
@@ -90,6 +92,8 @@ class Change:
         Args:
             before: The record as it was before. A worker that an instance has left must hear of just that.
         """
+        if self.measured:
+            return []
         match self.resource:
             case Instance(workers=now):
                 left = before.workers if isinstance(before, Instance) else ()

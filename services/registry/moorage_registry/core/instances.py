@@ -48,7 +48,7 @@ def apply(instance: Instance, event: InstanceEvent, *, now: datetime, **changes:
         after = replace(after, state_at=now)
     if state in {InstanceState.PENDING, InstanceState.STOPPED}:
         after = replace(after, worker_id=None, subordinates=[], artifact_on_all=False, placement=None)
-        after = replace(after, endpoint="", restart_count=0, evicting=False)
+        after = replace(after, endpoint="", restart_count=0, evicting=False, performance=None)
     if state is InstanceState.STOPPED:
         after = replace(after, explanation=None, error=None)
     if state in {InstanceState.UNREACHABLE, InstanceState.STOPPING}:
@@ -68,5 +68,7 @@ def restarted(instance: Instance, *, now: datetime) -> Move:
     if instance.state not in HOLDS_CLAIM:
         return move
     generation = instance.generation + 1
-    after = replace(move.after, generation=generation, endpoint="", error=None, restart_count=0)
+    after = replace(
+        move.after, generation=generation, endpoint="", error=None, restart_count=0, performance=None
+    )
     return Move(before=instance, after=after)

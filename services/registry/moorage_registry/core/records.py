@@ -143,6 +143,8 @@ class Instance(Record):
     """Counts its bindings and wanted restarts; engines and reports of earlier ones are void."""
     evicting: bool = False
     """Its worker is drained: it is retired once others serve in its place."""
+    performance: Json | None = None
+    """What its agent measured of this generation."""
 
     @property
     def workers(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from moorage_registry.heartbeat.batch import HeartbeatBatch
 from moorage_registry.heartbeat.wakeups import NodeWakeups, Signal
 from moorage_registry.store import assignments, workers
 from moorage_registry.store.database import Database
+from moorage_registry.store.performance import MeasuredInstance
 from moorage_registry.store.workers import Measured
 
 log = get_logger(__name__)
@@ -54,7 +55,9 @@ class HeartbeatStreams:
             return
         worker_id = parse_worker(first.worker, field="worker")
         expiry = await self._database.transact(
-            lambda tx: workers.connect(tx, worker_id, first.lease_id, self._lease_ttl, _measured(first))
+            lambda tx: workers.connect(
+                tx, worker_id, first.lease_id, self._lease_ttl, _measured(worker_id, first)
+            )
         )
         log.info("agent connected", worker=worker_id)
         _note_refusal(first)
@@ -75,7 +78,9 @@ class HeartbeatStreams:
         async for request in requests:
             node.check(request)
             _note_refusal(request)
-            node.expiry = await self._batch.take(node.worker_id, request.lease_id, _measured(request))
+            node.expiry = await self._batch.take(
+                node.worker_id, request.lease_id, _measured(node.worker_id, request)
+            )
             node.renewed = True
             signal.wake()
 
@@ -130,10 +135,23 @@ class _NodeStream:
         )
 
 
-def _measured(request: pb.HeartbeatRequest) -> Measured:
+def _measured(worker_id: str, request: pb.HeartbeatRequest) -> Measured:
     measured = request.measurements
     storage = to_json(measured.storage) if measured.HasField("storage") else None
-    return Measured(foreign=dict(measured.foreign_bytes), storage=storage)
+    return Measured(
+        foreign=dict(measured.foreign_bytes),
+        storage=storage,
+        instances={each.instance_uid: _measured_instance(worker_id, each) for each in measured.instances},
+    )
+
+
+def _measured_instance(worker_id: str, each: pb.InstanceMeasurement) -> MeasuredInstance:
+    return MeasuredInstance(
+        worker_id=worker_id,
+        uid=each.instance_uid,
+        generation=each.generation,
+        performance=to_json(each.performance),
+    )
 
 
 def _note_refusal(request: pb.HeartbeatRequest) -> None:

@@ -7,6 +7,7 @@ into the outbox, and afterwards the sequencer is woken. So no change is committe
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from random import Random
 from typing import Any, TypeVar
@@ -76,6 +77,8 @@ class Transaction:
             if change.operation is Operation.DELETED:
                 return
             change = Change(operation=Operation.CREATED, resource=change.resource)
+        elif earlier and not earlier.measured:
+            change = replace(change, measured=False)
         self._changes[change.key] = change
 
     def saw(self, records: Iterable[Record]) -> None:

@@ -188,6 +188,7 @@ instances = Table(
     Column("retiring", Boolean, nullable=False),
     Column("generation", BigInteger, nullable=False),
     Column("evicting", Boolean, nullable=False),
+    _json("performance", nullable=True),
     UniqueConstraint("model_id", "id"),
     Index(
         "instances_subordinates_idx",

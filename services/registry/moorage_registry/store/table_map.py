@@ -123,12 +123,15 @@ class RecordTable(Generic[R]):
             self._note(tx, Operation.CREATED, written)
         return written
 
-    async def save(self, tx: Transaction, records: Iterable[R]) -> list[R]:
-        """Writes changed records of locked rows, each with its next version, and returns them so."""
+    async def save(self, tx: Transaction, records: Iterable[R], *, measured: bool = False) -> list[R]:
+        """Writes changed records of locked rows, each with its next version, and returns them so.
+
+        With measured, only what was measured changed: no node is told.
+        """
         saved = [replace(r, version=r.version + 1, updated_at=tx.now) for r in records]
         if saved:
             await self._writer.update(tx.connection, map(row_of, saved))
-            self._note(tx, Operation.UPDATED, saved)
+            self._note(tx, Operation.UPDATED, saved, measured=measured)
         return saved
 
     async def delete(self, tx: Transaction, records: Iterable[R]) -> None:
@@ -142,7 +145,10 @@ class RecordTable(Generic[R]):
         """Returns a record's key."""
         return tuple(getattr(record, name) for name in self._key_names)
 
-    def _note(self, tx: Transaction, operation: Operation, records: Iterable[R]) -> None:
+    def _note(
+        self, tx: Transaction, operation: Operation, records: Iterable[R], *, measured: bool = False
+    ) -> None:
         if self._as_resource:
             for record in records:
-                tx.record(Change(operation=operation, resource=self._as_resource(record)))
+                resource = self._as_resource(record)
+                tx.record(Change(operation=operation, resource=resource, measured=measured))

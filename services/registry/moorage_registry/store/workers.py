@@ -14,8 +14,9 @@ from moorage_common.core.states import WorkerState
 from moorage_registry.core.changes import Operation, WorkerView
 from moorage_registry.core.etags import check_etag
 from moorage_registry.core.records import Json, Pool, Worker
-from moorage_registry.store import ledger, schema
+from moorage_registry.store import ledger, performance, schema
 from moorage_registry.store.database import Transaction
+from moorage_registry.store.performance import MeasuredInstance
 from moorage_registry.store.tables import WORKERS
 
 
@@ -51,16 +52,27 @@ class Measured:
     """Per memory pool, bytes used by processes that are not the mesh's."""
     storage: Json | None = None
     """None: unchanged."""
+    instances: Mapping[str, MeasuredInstance] = field(default_factory=dict)
+    """By their uids."""
 
     @property
     def empty(self) -> bool:
         """Whether nothing changed."""
-        return not self.foreign and self.storage is None
+        return not self.of_node and not self.instances
+
+    @property
+    def of_node(self) -> bool:
+        """Whether anything of the node itself changed."""
+        return bool(self.foreign) or self.storage is not None
 
     def with_newer(self, newer: "Measured") -> "Measured":
         """Returns both, of which the newer counts."""
         storage = self.storage if newer.storage is None else newer.storage
-        return Measured(foreign={**self.foreign, **newer.foreign}, storage=storage)
+        return Measured(
+            foreign={**self.foreign, **newer.foreign},
+            storage=storage,
+            instances={**self.instances, **newer.instances},
+        )
 
 
 async def register(tx: Transaction, registration: Registration) -> WorkerView:
@@ -131,6 +143,7 @@ async def connect(
         NotFound: No such worker.
         Aborted: The lease was replaced or has lapsed (LEASE_STALE).
     """
+    await performance.note(tx, measured.instances.values())
     worker = await lock_one(tx, worker_id)
     renewed = await renew(tx.connection, [Renewal(worker_id, lease_id, timedelta())], ttl)
     if worker_id not in renewed:
@@ -138,8 +151,7 @@ async def connect(
     if worker.state is not WorkerState.READY:
         saved = await WORKERS.save(tx, [replace(worker, state=WorkerState.READY)])
         await ledger.note(tx, Operation.UPDATED, saved)
-    if not measured.empty:
-        await measure(tx, {worker_id: measured})
+    await _measure_nodes(tx, {worker_id: measured})
     return renewed[worker_id]
 
 
@@ -182,6 +194,14 @@ async def check_lease(tx: Transaction, worker_id: str, lease_id: str) -> None:
 
 async def measure(tx: Transaction, measured: Mapping[str, Measured]) -> None:
     """Notes what agents measured, by worker, if it says anything new. A worker that is gone is passed over."""
+    await performance.note(tx, [each for node in measured.values() for each in node.instances.values()])
+    await _measure_nodes(tx, measured)
+
+
+async def _measure_nodes(tx: Transaction, all_measured: Mapping[str, Measured]) -> None:
+    measured = {worker_id: node for worker_id, node in all_measured.items() if node.of_node}
+    if not measured:
+        return
     locked = await ledger.Ledger.lock(tx, measured)
     pools = {
         key: replace(pool, foreign=foreign)

@@ -11,6 +11,7 @@ from moorage_registry.store.fields.json_columns import (
     json_member,
     json_number,
     json_text,
+    json_timestamp,
     message_field,
 )
 from moorage_registry.store.fields.lists import names
@@ -51,5 +52,10 @@ INSTANCE_FIELDS = FieldTable(
         boolean("retiring", _C.retiring),
         integer("generation", _C.generation),
         boolean("evicting", _C.evicting),
+        message_field("performance", _C.performance),
+        json_integer("performance.generated_tokens", _C.performance, "generated_tokens"),
+        json_integer("performance.prompt_tokens", _C.performance, "prompt_tokens"),
+        json_integer("performance.request_count", _C.performance, "request_count", optional=True),
+        json_timestamp("performance.last_activity_time", _C.performance, "last_activity_time"),
     ]
 )

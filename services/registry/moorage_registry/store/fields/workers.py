@@ -73,6 +73,7 @@ WORKER_FIELDS = FieldTable(
         json_members("facts.engines.version", Text(), _FACTS["engines"], key="version"),
         json_text("facts.agent_address", _FACTS, "agent_address"),
         json_text("facts.agent_version", _FACTS, "agent_version"),
+        json_text("facts.cpu_product", _FACTS, "cpu_product"),
         *_ram_fields(),
         message_field("storage", _STORAGE),
         json_integer("storage.capacity_bytes", _STORAGE, "capacity_bytes"),
