@@ -4,7 +4,7 @@ from moorage.common.v1 import model_facts_pb2
 from moorage.registry.v1 import artifact_pb2
 from moorage_common.core.names import artifact_name
 from moorage_common.modelfiles.gguf_facts import GgufFacts
-from moorage_common.rpc.enums import EnumMap
+from moorage_common.rpc.enums import MODEL_CATEGORY, EnumMap
 from moorage_downloader.core.artifact import Artifact, ArtifactFile, DigestOrigin
 from moorage_downloader.resolver import Resolution
 
@@ -30,6 +30,7 @@ def resolution_to_proto(resolution: Resolution) -> artifact_pb2.Artifact:
 def facts_to_proto(facts: GgufFacts) -> model_facts_pb2.ModelFacts:
     """Returns what the headers say of a model."""
     values = {name: getattr(facts, name) for name in _FACTS}
+    values["category"] = MODEL_CATEGORY.to_proto(facts.category)
     return model_facts_pb2.ModelFacts(gguf=model_facts_pb2.GgufFacts(**values))
 
 

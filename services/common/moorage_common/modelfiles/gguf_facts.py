@@ -111,16 +111,18 @@ class GgufFacts:
     category: ModelCategory
 
 
-def gguf_facts(headers: Sequence[GgufHeader], projector: GgufHeader | None = None) -> GgufFacts:
+def gguf_facts(headers: Sequence[GgufHeader]) -> GgufFacts:
     """Sums up the headers of one model.
 
     Args:
-        headers: Of every shard, in order; of the one file when there are no shards.
-        projector: Of the multimodal projector that goes with it, if there is one.
+        headers: Of every shard, in order, or of the one file when there are no shards; and of a multimodal projector
+            that goes with it, if there is one.
 
     Raises:
         FailedPrecondition: MODEL_FILE_INVALID or ARCHITECTURE_UNSUPPORTED, with what was read.
     """
+    projectors = [header for header in headers[1:] if _is_projector(header)]
+    headers = [header for header in headers if header not in projectors]
     _check_shards(headers)
     first = headers[0]
     keys = ModelKeys(first.file_name, first.metadata)
@@ -186,9 +188,13 @@ def gguf_facts(headers: Sequence[GgufHeader], projector: GgufHeader | None = Non
         other_bytes=weights.other,
         tied_embedding=tied,
         total_tensor_bytes=sum(tensor.size_bytes for tensor in tensors),
-        projector_bytes=sum(tensor.size_bytes for tensor in projector.tensors) if projector else 0,
+        projector_bytes=sum(tensor.size_bytes for header in projectors for tensor in header.tensors),
         category=_category(keys),
     )
+
+
+def _is_projector(header: GgufHeader) -> bool:
+    return header.metadata.get("general.architecture") == "clip"
 
 
 def _check_shards(headers: Sequence[GgufHeader]) -> None:

@@ -2,7 +2,7 @@
 
 from moorage_common.modelfiles.architectures import RECURRENT, UNROTATED, Recurrence
 from moorage_scheduler.estimators.gguf_plan import FLOAT_BYTES, HALF_BYTES, INDEX_BYTES, Plan
-from moorage_scheduler.estimators.graph import Device, Graph, Tensor
+from moorage_scheduler.estimators.graph import Graph, Tensor
 
 _ROTATION = 64
 
@@ -112,7 +112,7 @@ def _mix(
     if plan.flash:
         mask = graph.input(name, HALF_BYTES * cells * plan.tokens)
         halves = [graph.compute(tensor.size * HALF_BYTES // FLOAT_BYTES, tensor) for tensor in looked_at]
-        return graph.compute(result + _halves(plan, block, cells), query, *halves, mask)
+        return graph.compute(result + _unpacked(plan, block, cells), query, *halves, mask)
     mask = graph.input(name, FLOAT_BYTES * cells * plan.tokens)
     scores = graph.revise(graph.compute(plan.floats(heads * cells), *looked_at[:1], query), mask)
     turned = [graph.compute(tensor.size, tensor) for tensor in looked_at[1:]]
@@ -123,9 +123,8 @@ def _mix(
     return graph.compute(result, graph.view(mixed))
 
 
-def _halves(plan: Plan, block: int, cells: int) -> int:
-    """On a GPU a quantised cache is unpacked for a block before its queries look at it."""
-    if plan.device is Device.HOST or not plan.context.quantized:
+def _unpacked(plan: Plan, block: int, cells: int) -> int:
+    if not plan.unpacks:
         return 0
     elements = plan.facts.block_key_elements[block] + plan.facts.block_value_elements[block]
     return HALF_BYTES * elements * cells * plan.context.streams

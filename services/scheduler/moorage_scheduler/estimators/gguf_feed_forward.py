@@ -7,7 +7,8 @@ from moorage_scheduler.estimators.graph import Graph, Tensor
 def feed_forward(graph: Graph, plan: Plan, block: int, normed: Tensor, rows: int) -> Tensor:
     """Returns what a block's feed-forward layer makes of its normed input, which has so many rows."""
     facts = plan.facts
-    if not facts.block_expert_bytes[block]:
+    # Facts that do not tell the experts' bytes leave open which blocks have them: then all.
+    if not facts.expert_count or (any(facts.block_expert_bytes) and not facts.block_expert_bytes[block]):
         return _dense(graph, plan, normed, rows, facts.feed_forward_lengths[block])
     result = _experts(graph, plan, normed, rows)
     if facts.shared_expert_feed_forward_length:
@@ -44,14 +45,7 @@ def _experts(graph: Graph, plan: Plan, normed: Tensor, rows: int) -> Tensor:
         gate = graph.compute(wide, tokens, chosen)
         inner = graph.compute(wide, gate, graph.compute(wide, tokens, chosen))
     results = graph.revise(graph.compute(plan.floats(plan.hidden * used, rows), inner, chosen), weights)
-    graph.run(results)
-    parts = [graph.view(results, plan.floats(plan.hidden, rows)) for _ in range(used)]
-    for part in parts:
-        graph.run(part)
-    total = parts[0]
-    for part in parts[1:]:
-        total = graph.revise(total, part)
-    if used == 1:
-        total = graph.compute(total.size, total)
+    # They are summed up one by one into the same place.
+    total = graph.compute(plan.floats(plan.hidden, rows), graph.view(results))
     graph.run(total)
     return total

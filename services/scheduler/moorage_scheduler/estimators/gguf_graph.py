@@ -11,6 +11,8 @@ from moorage_scheduler.estimators.gguf_recurrent import recurrent
 from moorage_scheduler.estimators.gguf_rwkv import shifted
 from moorage_scheduler.estimators.graph import Device, Graph, Tensor
 
+EMBEDDED = 3
+"""Embeddings of a whole batch that a GPU has to itself: of tokens, of tokens among images, and of images among them."""
 _ALIKE = 3
 """Blocks of one kind that are gone through: the next ones find the buffer as the one before left it."""
 

@@ -21,6 +21,8 @@ class Plan:
     """Whether attention is computed without its whole matrix in memory."""
     device: Device
     """Where all blocks are."""
+    unpacks: bool = False
+    """Whether a quantised cache is unpacked, block by block, before queries look at it."""
 
     @property
     def tokens(self) -> int:

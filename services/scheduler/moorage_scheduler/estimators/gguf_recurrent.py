@@ -64,7 +64,7 @@ def _scan(graph: Graph, plan: Plan, block: int, inner: int, *sources: Tensor) ->
 def _convolution(graph: Graph, plan: Plan, channels: int, source: Tensor) -> Tensor:
     """Convolves with the last tokens of each slot before, which are kept as a state of their own."""
     facts, slots = plan.facts, plan.context.slots
-    before = FLOAT_BYTES * (facts.recurrent_kernel_length - 1) * channels * slots
+    before = FLOAT_BYTES * max(0, facts.recurrent_kernel_length - 1) * channels * slots
     kept = graph.view(graph.compute(before, _slot_numbers(graph, plan)))
     graph.run(kept)
     joined = graph.compute(before + plan.floats(channels), kept, graph.view(source))

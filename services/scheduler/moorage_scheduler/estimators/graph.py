@@ -85,7 +85,7 @@ class Graph:
 
 
 def buffer_sizes(graph: Graph) -> Mapping[Device, int]:
-    """Returns the bytes of each device's buffer."""
+    """Returns the bytes of each device's buffer. The graph cannot be used again."""
     arenas = {device: Arena() for device in Device}
     operations = _with_copies(graph.operations)
     for tensor in graph.inputs:
