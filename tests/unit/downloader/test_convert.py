@@ -6,7 +6,9 @@ import pytest
 
 from moorage.common.v1 import model_facts_pb2
 from moorage.registry.v1 import artifact_pb2
+from moorage_common.core.placement import ModelCategory
 from moorage_common.modelfiles.gguf_facts import GgufFacts
+from moorage_common.rpc.enums import MODEL_CATEGORY
 from moorage_downloader.convert import artifact_from_proto, resolution_to_proto
 from moorage_downloader.core.artifact import Artifact, ArtifactFile, DigestOrigin
 from moorage_downloader.resolver import Resolution
@@ -36,6 +38,8 @@ def facts():
                 values[field.name] = (True, False)
             case "tuple[int, ...]":
                 values[field.name] = (number, number + 1000)
+            case "<enum 'ModelCategory'>":
+                values[field.name] = ModelCategory.EMBEDDING
             case _:
                 values[field.name] = number
     return GgufFacts(**values)
@@ -46,7 +50,7 @@ def test_every_fact_of_the_proto_is_carried_over(facts):
     carried = {field.name: value for field, value in gguf.ListFields()}
     assert set(carried) == set(model_facts_pb2.GgufFacts.DESCRIPTOR.fields_by_name)
     for name, value in carried.items():
-        expected = getattr(facts, name)
+        expected = MODEL_CATEGORY.to_proto(facts.category) if name == "category" else getattr(facts, name)
         assert (tuple(value) if isinstance(expected, tuple) else value) == expected
 
 

@@ -169,7 +169,7 @@ class TestCompute:
         return paper.facts(
             embedding_length=hidden, feed_forward_lengths=(ff,) * 4, vocabulary_size=320,
             head_counts=(queries // 32,) * 4, head_counts_kv=(keys // 32,) * 4, key_length=32,
-            **others,
+            value_length=32, **others,
         )  # fmt: skip
 
     @pytest.mark.parametrize(
@@ -199,8 +199,15 @@ class TestCompute:
         facts = self.shape(
             paper, hidden, hidden, 64, 0,
             expert_count=16, expert_used_count=used, expert_feed_forward_length=width,
+            block_expert_bytes=(1,) * 4,
         )  # fmt: skip
         assert self.cpu_mib(facts) == pytest.approx(logged, rel=0.001)
+
+    def test_only_blocks_with_experts_have_their_tensors(self, paper):
+        experts = {"expert_count": 16, "expert_used_count": 8, "expert_feed_forward_length": 384}
+        facts = self.shape(paper, 512, 512, 64, 256, **experts)
+        some, none = replace(facts, block_expert_bytes=(0, 1, 1, 1)), self.shape(paper, 512, 512, 64, 256)
+        assert self.cpu_mib(facts) == self.cpu_mib(some) > 2 * self.cpu_mib(none)
 
     def test_where_no_expert_width_is_given_the_only_width_is_theirs(self, paper):
         facts = self.shape(paper, 256, 256, 64, 512, expert_count=8, expert_used_count=2)
@@ -226,7 +233,9 @@ class TestCompute:
 
     def test_without_flash_attention_all_scores_are_in_memory(self, paper):
         facts = self.shape(paper, 512, 512, 256, 1536)
-        more = self.cpu_mib(facts, flash=False, context_length=8192) - self.cpu_mib(facts, context_length=8192)
+        more = self.cpu_mib(facts, flash=False, context_length=8192) - self.cpu_mib(
+            facts, context_length=8192
+        )
         assert more > 16 * 512 * 8192 * 4 / MIB * 0.8
 
     def test_several_gpus_have_inputs_of_four_batches(self, paper):
@@ -239,7 +248,9 @@ class TestCompute:
     def test_a_gpu_that_unpacks_its_cache_has_room_for_one_blocks(self, paper):
         facts = self.shape(paper, 512, 512, 256, 1536)
         kept = context(facts, context_length=65536, kv_cache_type=KvCacheType.Q8_0)
-        packed, unpacked = (on_gpus(facts, kept, flash=True, unpacks=unpacks).gpu for unpacks in (False, True))
+        packed, unpacked = (
+            on_gpus(facts, kept, flash=True, unpacks=unpacks).gpu for unpacks in (False, True)
+        )
         assert unpacked - packed == pytest.approx(65536 * 2 * 256 * 2, rel=0.1)
 
     @pytest.mark.parametrize("architecture", sorted(RECURRENT))
@@ -305,8 +316,9 @@ class TestProfile:
         assert output.on_gpu.weights == output.on_cpu.weights == 1000 + facts.output_bytes
 
     def test_states_are_set_aside_for_every_slot(self, paper):
-        plain, windowed = paper.facts(blocks=1), paper.facts(
-            blocks=1, sliding_window=1024, sliding_window_blocks=(True,)
+        plain, windowed = (
+            paper.facts(blocks=1),
+            paper.facts(blocks=1, sliding_window=1024, sliding_window_blocks=(True,)),
         )
         options = LlamaCppOptions(context_length=8192, parallel_slots=2)
         more = gguf_profile(windowed, options).host.overhead - gguf_profile(plain, options).host.overhead

@@ -172,6 +172,3 @@ RECURRENT: dict[str, RecurrentRule] = {
     "rwkv7": RecurrentRule(Recurrence.RWKV7, Recurrent.ALL),
 }
 """Architectures that carry a state from token to token instead of keys and values, in some or all blocks."""
-
-INDEXED: frozenset[str] = frozenset({"deepseek32", "dots3note", "glm-dsa", "hy_v4", "minimax-m3"})
-"""Those that keep another key per token and block, by which they choose what to attend to."""

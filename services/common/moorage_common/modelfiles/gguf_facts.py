@@ -270,7 +270,9 @@ def _blocks_with(weights: Weights, prefix: str) -> frozenset[int]:
 
 def _rows(tensors: Iterable[TensorInfo], name: str) -> int:
     """Rows of the first block's matrix of that name that has one. 0: none has."""
-    rows = (tensor.shape[1] for tensor in tensors if tensor.name.endswith(f".{name}") and len(tensor.shape) > 1)
+    rows = (
+        tensor.shape[1] for tensor in tensors if tensor.name.endswith(f".{name}") and len(tensor.shape) > 1
+    )
     return min(next(rows, 0), 2**31 - 1)
 
 

@@ -79,7 +79,9 @@ class ModelKeys:
     def believable(self, what: str, value: int, *, limit: int = _MAX_NUMBER) -> int:
         """A product of the header's numbers, which is no more than the limit."""
         if value > limit:
-            raise invalid(self._file_name, f"its {what} would be {value:,}; more than {limit:,} are not believed")
+            raise invalid(
+                self._file_name, f"its {what} would be {value:,}; more than {limit:,} are not believed"
+            )
         return value
 
     def feed_forward_lengths(self) -> tuple[int, ...]:

@@ -33,7 +33,10 @@ def recurrences_of(keys: ModelKeys) -> Recurrences:
     rule = RECURRENT.get(keys.architecture)
     if rule is None:
         return Recurrences()
-    inner, state = keys.model_number("ssm.inner_size", default=0), keys.model_number("ssm.state_size", default=0)
+    inner, state = (
+        keys.model_number("ssm.inner_size", default=0),
+        keys.model_number("ssm.state_size", default=0),
+    )
     groups = keys.model_number("ssm.group_count", default=0)
     kernel = keys.model_number("ssm.conv_kernel", default=0)
     heads = keys.model_number("ssm.time_step_rank", default=0)

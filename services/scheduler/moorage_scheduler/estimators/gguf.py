@@ -36,7 +36,9 @@ def gguf_profile(facts: GgufFacts, options: LlamaCppOptions) -> MemoryProfile:
     return MemoryProfile(
         units=_units(facts, options, context),
         per_gpu={kind: _beside_units(kind, found.gpu) for kind, found in buffers.items()},
-        per_gpu_of_several={kind: _beside_units(kind, found.gpu_of_several) for kind, found in buffers.items()},
+        per_gpu_of_several={
+            kind: _beside_units(kind, found.gpu_of_several) for kind, found in buffers.items()
+        },
         per_gpu_beside_ram={kind: copied if kind in _COPYING else Parts() for kind in DRIVER_BYTES},
         host=Parts(
             # Tokens are embedded on the CPU, always.

@@ -4,17 +4,27 @@ from moorage_scheduler.estimators.gguf_plan import FLOAT_BYTES, Plan
 from moorage_scheduler.estimators.graph import Graph, Tensor
 
 
+def feeds_forward(plan: Plan, block: int) -> bool:
+    """Returns whether a block has a feed-forward layer."""
+    return plan.facts.feed_forward_lengths[block] > 0 or _has_experts(plan, block)
+
+
 def feed_forward(graph: Graph, plan: Plan, block: int, normed: Tensor, rows: int) -> Tensor:
     """Returns what a block's feed-forward layer makes of its normed input, which has so many rows."""
     facts = plan.facts
-    # Facts that do not tell the experts' bytes leave open which blocks have them: then all.
-    if not facts.expert_count or (any(facts.block_expert_bytes) and not facts.block_expert_bytes[block]):
+    if not _has_experts(plan, block):
         return _dense(graph, plan, normed, rows, facts.feed_forward_lengths[block])
     result = _experts(graph, plan, normed, rows)
     if facts.shared_expert_feed_forward_length:
         shared = _dense(graph, plan, normed, rows, facts.shared_expert_feed_forward_length)
         result = graph.revise(result, shared)
     return result
+
+
+def _has_experts(plan: Plan, block: int) -> bool:
+    expert_bytes = plan.facts.block_expert_bytes
+    # Facts that do not tell the experts' bytes leave open which blocks have them: then all.
+    return plan.facts.expert_count > 0 and (expert_bytes[block] > 0 or not any(expert_bytes))
 
 
 def _dense(graph: Graph, plan: Plan, normed: Tensor, rows: int, width: int) -> Tensor:

@@ -46,7 +46,9 @@ def unsupported(facts: GgufFacts, options: LlamaCppOptions) -> str:
         return f"a {cache} cache needs flash attention, which {facts.architecture} does without here"
     for key, value, _ in _shapes(facts):
         if key % _BLOCK or value % _BLOCK:
-            return f"a {cache} cache needs heads of a multiple of {_BLOCK} values; these have {key} and {value}"
+            return (
+                f"a {cache} cache needs heads of a multiple of {_BLOCK} values; these have {key} and {value}"
+            )
     return ""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from moorage_common.modelfiles.architectures import RECURRENT, RESIDUAL_FIRST, Recurrence, Recurrent
 from moorage_scheduler.estimators.gguf_attention import attention, latent_attention
-from moorage_scheduler.estimators.gguf_feed_forward import feed_forward
+from moorage_scheduler.estimators.gguf_feed_forward import feed_forward, feeds_forward
 from moorage_scheduler.estimators.gguf_plan import FLOAT_BYTES, INDEX_BYTES, Plan
 from moorage_scheduler.estimators.gguf_recurrent import recurrent
 from moorage_scheduler.estimators.gguf_rwkv import shifted
@@ -69,7 +69,7 @@ def _blocks(plan: Plan) -> Iterator[int]:
 def _block(graph: Graph, plan: Plan, block: int, state: Tensor, rows: int) -> Tensor:
     normed = _norm(graph, state)
     mixed = _mixed(graph, plan, block, state, normed)
-    fed = _feeds(plan, block)
+    fed = feeds_forward(plan, block)
     if rows != plan.tokens:
         chosen, hidden = graph.input("outputs", FLOAT_BYTES * rows), plan.floats(plan.hidden, rows)
         mixed = graph.compute(hidden, mixed, chosen) if mixed else None
@@ -118,10 +118,6 @@ def _attends(plan: Plan, block: int) -> bool:
 def _is_rwkv(plan: Plan) -> bool:
     rule = RECURRENT.get(plan.facts.architecture)
     return rule is not None and rule.recurrence in {Recurrence.RWKV6, Recurrence.RWKV7}
-
-
-def _feeds(plan: Plan, block: int) -> bool:
-    return bool(plan.facts.feed_forward_lengths[block] or plan.facts.block_expert_bytes[block])
 
 
 def _norm(graph: Graph, state: Tensor) -> Tensor:

@@ -32,9 +32,7 @@ def _mamba(graph: Graph, plan: Plan, block: int, normed: Tensor) -> Tensor:
 def _mamba2(graph: Graph, plan: Plan, block: int, normed: Tensor) -> Tensor:
     facts = plan.facts
     inner, channels = plan.floats(facts.recurrent_inner_length), _channels(plan)
-    everything = graph.view(
-        graph.compute(inner + plan.floats(channels + facts.recurrent_head_count), normed)
-    )
+    everything = graph.view(graph.compute(inner + plan.floats(channels + facts.recurrent_head_count), normed))
     convolved = graph.revise(graph.revise(_convolution(graph, plan, channels, everything)))
     steps = graph.revise(graph.compute(plan.floats(facts.recurrent_head_count), graph.view(everything)))
     parts = [graph.view(convolved, inner), graph.view(convolved), graph.view(convolved)]
@@ -107,7 +105,9 @@ def _kimi_delta(graph: Graph, plan: Plan, block: int, normed: Tensor) -> Tensor:
         convolved = _convolution(graph, plan, facts.recurrent_inner_length, graph.view(projected))
         result = graph.compute(inner, graph.view(convolved))
         parts.append(result if part == "value" else graph.compute(inner, graph.view(result)))
-    fading = graph.revise(graph.compute(inner, graph.compute(plan.floats(facts.recurrent_state_length), normed)))
+    fading = graph.revise(
+        graph.compute(inner, graph.compute(plan.floats(facts.recurrent_state_length), normed))
+    )
     taken = graph.revise(graph.compute(plan.floats(facts.recurrent_head_count), normed))
     states = _states(graph, plan, block)
     size = inner + plan.context.slots * _state_bytes(plan, block)
