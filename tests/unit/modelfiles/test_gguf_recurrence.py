@@ -17,8 +17,11 @@ def model(new_llama, kinds):
         for name, content in numbers.items():
             several = isinstance(content, list)
             kind = kinds.BOOL if several and isinstance(content[0], bool) else kinds.U32
-            content = (kind, content) if several else content
-            gguf.key(f"{architecture}.{name}", kinds.ARRAY if several else kind, content)
+            gguf.key(
+                f"{architecture}.{name}",
+                kinds.ARRAY if several else kind,
+                (kind, content) if several else content,
+            )
         return gguf
 
     return write

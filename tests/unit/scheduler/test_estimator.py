@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from moorage_common.core.llama_cpp import CONTEXT_CHECKPOINTS
 from moorage_common.core.placement import FlashAttention, KvCacheType
 from moorage_common.core.states import AcceleratorKind
 from moorage_common.modelfiles.architectures import RECURRENT
@@ -12,7 +13,6 @@ from moorage_scheduler.estimators.gguf import gguf_profile
 from moorage_scheduler.estimators.gguf_compute import on_cpu, on_gpus
 from moorage_scheduler.estimators.gguf_context import context_of
 from moorage_scheduler.estimators.gguf_flash import unsupported, uses_flash
-from moorage_scheduler.estimators.gguf_host import CHECKPOINTS
 from moorage_scheduler.estimators.gguf_kv import kept_per_block
 
 MIB = 2**20
@@ -306,7 +306,7 @@ class TestProfile:
 
     def test_blocks_that_guess_further_tokens_are_not_loaded(self, paper):
         facts = paper.facts(blocks=3, nextn_block_count=1, head_counts_kv=(8, 8, 0))
-        output, last, middle, first = gguf_profile(facts, LlamaCppOptions()).units
+        _, last, middle, first = gguf_profile(facts, LlamaCppOptions()).units
         assert last.on_gpu.total == last.on_cpu.total == 0
         assert middle == first
 
@@ -322,7 +322,7 @@ class TestProfile:
         )
         options = LlamaCppOptions(context_length=8192, parallel_slots=2)
         more = gguf_profile(windowed, options).host.overhead - gguf_profile(plain, options).host.overhead
-        assert more == CHECKPOINTS * gguf_profile(windowed, options).units[1].on_cpu.kv_cache
+        assert more == CONTEXT_CHECKPOINTS * gguf_profile(windowed, options).units[1].on_cpu.kv_cache
 
     def test_the_leaders_gpus_copy_what_is_in_ram_matrix_by_matrix(self, paper):
         profile = gguf_profile(paper.facts(), LlamaCppOptions())

@@ -61,7 +61,8 @@ class Weights:
             self.other += tensor.size_bytes
 
     def _at_the_ends(self, tensors: Sequence[TensorInfo]) -> int:
-        moved, used = [], []
+        moved: list[TensorInfo] = []
+        used: list[TensorInfo] = []
         for tensor in tensors:
             block, _ = self._block_of(tensor)
             if block is not None and block >= self._loaded_blocks:

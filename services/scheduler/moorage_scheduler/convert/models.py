@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from moorage.common.v1 import engine_pb2, model_facts_pb2
 from moorage.registry.v1 import model_pb2
+from moorage_common.core.llama_cpp import DEFAULT_MICRO_BATCH
 from moorage_common.core.placement import KvCacheType, ModelCategory, PlacementStrategy
 from moorage_common.core.states import EngineKind
 from moorage_common.modelfiles.gguf_facts import GgufFacts
@@ -157,7 +158,7 @@ def options_from_proto(options: engine_pb2.LlamaCppOptions) -> LlamaCppOptions:
         flash_attention=(
             FLASH_ATTENTION.from_proto(options.flash_attention) if options.flash_attention else None
         ),
-        micro_batch_size=options.micro_batch_size or 512,
+        micro_batch_size=options.micro_batch_size or DEFAULT_MICRO_BATCH,
         unified_kv_cache=options.unified_kv_cache,
         forbid_mmap=options.forbid_mmap,
     )

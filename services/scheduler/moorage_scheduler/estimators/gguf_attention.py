@@ -35,7 +35,7 @@ def attention(graph: Graph, plan: Plan, block: int, normed: Tensor) -> Tensor:
         values = _rotated(graph, values, rotation)
     for tensor in (query, values, keys):
         graph.run(tensor)
-    result = _attend(graph, plan, block, query, keys, values)
+    result = _attend(graph, plan, block, query, (keys, values))
     if _rotates(plan, value):
         result = _rotated(graph, result, rotation)
     if gate is not None:
@@ -68,8 +68,10 @@ def latent_attention(graph: Graph, plan: Plan, block: int, normed: Tensor) -> Te
     return result
 
 
-def _attend(graph: Graph, plan: Plan, block: int, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+def _attend(graph: Graph, plan: Plan, block: int, query: Tensor, text: tuple[Tensor, Tensor]) -> Tensor:
+    """What the heads make of the keys and values of a text, and of those that are kept."""
     if plan.cached:
+        keys, values = text
         cache = _cache(plan, block)
         graph.store(graph.view(keys), graph.input(f"cells of keys, {cache}", INDEX_BYTES * plan.tokens))
         # Without flash attention values are kept by column, and each is put into its own place.
@@ -78,7 +80,6 @@ def _attend(graph: Graph, plan: Plan, block: int, query: Tensor, keys: Tensor, v
         graph.store(graph.view(values), places)
         mixed = _mix(graph, plan, block, query, value_length=plan.value_length(block))
     else:
-        text = (keys, values)
         mixed = _mix(graph, plan, block, query, value_length=plan.value_length(block), text=text)
     result = graph.view(mixed)
     graph.run(result)

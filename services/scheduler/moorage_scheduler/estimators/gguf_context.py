@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
+from moorage_common.core.llama_cpp import DEFAULT_CONTEXT
 from moorage_common.core.placement import KvCacheType
 from moorage_common.modelfiles.gguf_facts import GgufFacts
 from moorage_scheduler.core.request import LlamaCppOptions
 
-DEFAULT_CONTEXT = 4096
-"""Tokens of context for a model that can do more, when the user says nothing."""
 _CELL_STEP = 256
 
 

@@ -1,13 +1,11 @@
 """What llama.cpp's server holds in RAM beside a model's buffers."""
 
+from moorage_common.core.llama_cpp import CONTEXT_CHECKPOINTS
 from moorage_common.core.placement import KvCacheType
 from moorage_common.modelfiles.gguf_facts import GgufFacts
 from moorage_scheduler.estimators.gguf_context import Context
 from moorage_scheduler.estimators.gguf_kv import kept_per_block
 from moorage_scheduler.estimators.gguf_plan import HALF_BYTES
-
-CHECKPOINTS = 4
-"""How often a slot's states are set aside, to go back to. The agent starts llama.cpp with the same number."""
 
 
 def checkpoint_bytes(facts: GgufFacts, context: Context, kv_type: KvCacheType) -> int:
@@ -18,7 +16,7 @@ def checkpoint_bytes(facts: GgufFacts, context: Context, kv_type: KvCacheType) -
         size if slides else context.slots * state
         for size, slides, state in zip(kept, windows, facts.block_state_bytes, strict=True)
     )
-    return CHECKPOINTS * set_aside // context.slots
+    return CONTEXT_CHECKPOINTS * set_aside // context.slots
 
 
 def scratch_bytes(facts: GgufFacts, context: Context) -> int:
