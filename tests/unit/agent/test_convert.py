@@ -9,7 +9,7 @@ from moorage_agent.core.domain import CopyAssignment, EnginePhase, EngineStatus,
 from moorage_agent.core.fault import Fault
 from moorage_agent.core.measure import Measurements
 from moorage_agent.core.reports import CopyReport, InstanceReport
-from moorage_agent.core.spec import EngineSpec, GpuShare
+from moorage_agent.core.spec import EngineSpec, FlashAttention, GpuShare
 from moorage_agent.devices.gpus import Gpu
 from moorage_agent.devices.host import HostFacts
 from moorage_agent.engines.contract import InstalledEngine
@@ -51,8 +51,10 @@ def test_defaults_of_a_spec() -> None:
 
 def test_the_placement_decides_over_the_wish() -> None:
     options = engine_pb2.LlamaCppOptions(
-        context_length=8192, parallel_slots=4, kv_cache_type=engine_pb2.KV_CACHE_TYPE_Q8_0, threads=3
-    )
+        context_length=8192, parallel_slots=4, kv_cache_type=engine_pb2.KV_CACHE_TYPE_Q8_0, threads=3,
+        flash_attention=engine_pb2.FLASH_ATTENTION_ON, micro_batch_size=1024, unified_kv_cache=True,
+        forbid_mmap=True,
+    )  # fmt: skip
     claims = [
         placement_pb2.MemoryClaim(pool="GPU-b", layers=20),
         placement_pb2.MemoryClaim(pool="GPU-a", layers=13),
@@ -65,6 +67,8 @@ def test_the_placement_decides_over_the_wish() -> None:
     assert spec is not None
     assert (spec.context_length, spec.parallel_slots, spec.threads) == (2048, 4, 3)
     assert spec.kv_cache_type is KvCacheType.Q8_0
+    assert spec.flash_attention is FlashAttention.ON
+    assert (spec.micro_batch_size, spec.unified_kv_cache, spec.forbid_mmap) == (1024, True, True)
     assert spec.gpus == (GpuShare(uuid="GPU-b", layers=20), GpuShare(uuid="GPU-a", layers=13))
     assert spec.gpu_layers == 33
 

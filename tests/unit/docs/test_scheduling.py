@@ -21,7 +21,9 @@ def rules_of_the_tests():
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 for mark in node.decorator_list:
                     if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.rule":
-                        named |= {argument.value for argument in mark.args if isinstance(argument, ast.Constant)}
+                        named |= {
+                            argument.value for argument in mark.args if isinstance(argument, ast.Constant)
+                        }
     return named
 
 

@@ -39,6 +39,8 @@ def facts():
                 values[field.name] = (True, False)
             case "tuple[int, ...]":
                 values[field.name] = (number, number + 1000)
+            case "<enum 'ModelCategory'>":
+                values[field.name] = ModelCategory.EMBEDDING
             case _:
                 values[field.name] = number
     return GgufFacts(**values)
@@ -49,7 +51,7 @@ def test_every_fact_of_the_proto_is_carried_over(facts):
     carried = {field.name: value for field, value in gguf.ListFields()}
     assert set(carried) == set(model_facts_pb2.GgufFacts.DESCRIPTOR.fields_by_name)
     for name, value in carried.items():
-        expected = getattr(facts, name)
+        expected = MODEL_CATEGORY.to_proto(facts.category) if name == "category" else getattr(facts, name)
         assert (tuple(value) if isinstance(expected, tuple) else value) == expected
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from moorage.common.v1 import engine_pb2, model_facts_pb2
 from moorage.registry.v1 import artifact_pb2, instance_pb2, model_pb2, worker_pb2
-from moorage_common.core.placement import CpuArchitecture, OperatingSystem
+from moorage_common.core.placement import CpuArchitecture, ModelCategory, OperatingSystem
 from moorage_common.core.states import AcceleratorKind, EngineKind, WorkerState
 from moorage_common.modelfiles.gguf_facts import GgufFacts
 from moorage_common.rpc.cache import CacheSnapshot
@@ -145,8 +145,36 @@ class Paper:
             other_bytes=0,
             tied_embedding=False,
             total_tensor_bytes=blocks * block_bytes + 128 * MIB,
+            block_key_elements=(),
+            block_value_elements=(),
+            shared_expert_feed_forward_length=0,
+            ungated_feed_forward=False,
+            fused_attention=False,
+            parallel_feed_forward=False,
+            key_length_mla=0,
+            value_length_mla=0,
+            block_state_bytes=(0,) * blocks,
+            recurrent_inner_length=0,
+            recurrent_state_length=0,
+            recurrent_group_count=0,
+            recurrent_head_count=0,
+            recurrent_kernel_length=0,
+            nextn_block_count=0,
+            block_expert_bytes=(0,) * blocks,
+            largest_block_tensor_bytes=block_bytes // 4,
+            unmapped_bytes=0,
+            projector_bytes=0,
+            category=ModelCategory.LLM,
         )
-        return replace(base, **others)
+        facts = replace(base, **others)
+        if facts.block_key_elements:
+            return facts
+        values = 0 if facts.kv_lora_rank else facts.value_length
+        return replace(
+            facts,
+            block_key_elements=tuple(heads * facts.key_length for heads in facts.head_counts_kv),
+            block_value_elements=tuple(heads * values for heads in facts.head_counts_kv),
+        )
 
     @staticmethod
     def shards(*, weight_bytes=40, **others):

@@ -45,4 +45,6 @@ def _in_ram(profile: MemoryProfile) -> list[int]:
     for units in range(total - 1, -1, -1):
         left += profile.units[units].on_cpu.total
         needs.append(computing + left)
+    if total:
+        needs[-1] += profile.host_alone.total
     return needs[::-1]
