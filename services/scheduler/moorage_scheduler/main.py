@@ -19,7 +19,8 @@ from moorage_scheduler.commit import Committer
 from moorage_scheduler.config import SchedulerSettings
 from moorage_scheduler.loop import Loop
 from moorage_scheduler.mirror import Mirror
-from moorage_scheduler.products import product_of
+from moorage_scheduler.prediction.accelerators import lookup
+from moorage_scheduler.predictor import Predictor
 from moorage_scheduler.queries import Queries
 from moorage_scheduler.retries import Retries
 from moorage_scheduler.servicer import SchedulerServicer
@@ -52,19 +53,26 @@ async def serve(settings: SchedulerSettings, process: Process) -> None:
         RpcServer(listens, telemetry=process.telemetry) as server,
     ):
         informer, mirror = Informer(registry.watch, kinds=_KINDS, random=random), Mirror()
+        predictor = Predictor(mirror, SystemClock())
         loop = Loop(
             changes=informer,
             mirror=mirror,
             commit=Committer(registry.instances),
             retries=Retries(_AFTER_REFUSAL, clock=SystemClock(), random=random),
             policy=policy,
+            predict=predictor.predict,
             explain_workers=settings.explain_workers,
         )
         queries = Queries(changes=informer, mirror=mirror, registry=registry, policy=policy)
         simulations = Simulations(
-            policy=policy, table=product_of, artifact=queries.artifact, downloader=downloader
+            policy=policy,
+            table=lookup,
+            artifact=queries.artifact,
+            downloader=downloader,
+            predict=predictor.predict,
         )
-        server.add(add_SchedulerServiceServicer_to_server, SchedulerServicer(queries, simulations))
+        servicer = SchedulerServicer(queries, simulations, predictor.predict)
+        server.add(add_SchedulerServiceServicer_to_server, servicer)
         await server.start()
         tasks.start("informer", informer.run)
         log.info("waiting for the registry", address=settings.registry_address)

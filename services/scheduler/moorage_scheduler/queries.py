@@ -37,17 +37,13 @@ class Queries:
         self._registry = registry
         self._policy = policy
 
-    async def evaluate(self, asked: pb.EvaluatePlacementRequest) -> Outcome:
-        """Returns where one more instance of a model would go.
+    async def request(self, asked: pb.EvaluatePlacementRequest) -> Request:
+        """Returns what an evaluation asks to place: one more instance of a model.
 
         Raises:
             NotFound: No such model, or artifact.
             FailedPrecondition: The model has no artifact, or nothing is known that could serve it.
         """
-        return self.place(await self.request(asked), asked.max_workers, self.snapshot())
-
-    async def request(self, asked: pb.EvaluatePlacementRequest) -> Request:
-        """Returns what an evaluation asks to place; raises as `evaluate`."""
         self._sync()
         model = await self._subject(asked)
         artifact = await self.artifact(model.resolution.artifact)
@@ -120,6 +116,20 @@ class Queries:
                 metadata={"model": name},
             )
         return model
+
+    async def bound(self, name: str) -> tuple[Instance, Request]:
+        """Returns an instance that is bound, and what was placed for it.
+
+        Raises:
+            NotFound: No such instance.
+            FailedPrecondition: It is not bound (NO_PLACEMENT), or nothing is known any more that could serve it.
+        """
+        instance = await self._instance(name)
+        if not instance.HasField("placement"):
+            state = INSTANCE_STATE.from_proto(instance.state).value
+            raise FailedPrecondition(f"{name} is {state}, and nowhere", reason=ErrorReason.NO_PLACEMENT)
+        asked = pb.EvaluatePlacementRequest(model_name=model_of(name))
+        return instance, await self.request(asked)
 
     async def explain(
         self, name: str, *, explain_workers: int

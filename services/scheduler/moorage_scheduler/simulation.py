@@ -20,6 +20,7 @@ from moorage_scheduler.core.pipeline import place
 from moorage_scheduler.core.policy import ScoringPolicy
 from moorage_scheduler.core.request import Outcome, Request, tenant_of
 from moorage_scheduler.core.snapshot import Snapshot
+from moorage_scheduler.predictor import Predict
 
 _STEPS = 20
 """So many workers, or instances, are taken in before others are served: about a millisecond."""
@@ -53,6 +54,7 @@ class Simulations:
         table: Knows cards by their products.
         artifact: Returns an artifact of the registry by its name.
         downloader: Looks at sources.
+        predict: Tells how fast a placement should be.
     """
 
     def __init__(
@@ -62,11 +64,13 @@ class Simulations:
         table: Table,
         artifact: Callable[[str], Awaitable[Artifact]],
         downloader: DownloaderClient,
+        predict: Predict,
     ) -> None:
         self._policy = policy
         self._table = table
         self._artifact = artifact
         self._downloader = downloader
+        self._predict = predict
 
     async def simulate(self, request: pb.SimulatePlacementRequest) -> pb.SimulatePlacementResponse:
         """Returns where every replica would go.
@@ -76,7 +80,7 @@ class Simulations:
         """
         response = pb.SimulatePlacementResponse()
         async for answer in self.answers(request):
-            response.placements.append(_to_proto(answer))
+            response.placements.append(self._to_proto(answer))
         return response
 
     async def answers(self, request: pb.SimulatePlacementRequest) -> AsyncIterator[Answer]:
@@ -123,6 +127,19 @@ class Simulations:
             case _:
                 return None
 
+    def _to_proto(self, answer: Answer) -> pb.SimulatedPlacement:
+        placed = answer.outcome.placement if answer.outcome else None
+        predicted = None
+        if placed and answer.request and answer.snapshot:
+            predicted = self._predict(answer.snapshot, answer.request, placed)
+        return pb.SimulatedPlacement(
+            model=answer.model,
+            replica=answer.replica,
+            placement=placement_to_proto(placed, predicted) if placed else None,
+            explanation=explanation_to_proto(answer.outcome.explanation) if answer.outcome else None,
+            status=to_status(answer.error) if answer.error else status_pb2.Status(),
+        )
+
 
 def _wanted(model: pb.SimulatedModel, looked: Looked) -> Request | MoorageError:
     """Returns what is to be placed for each replica of a model, or why nothing can be."""
@@ -153,14 +170,3 @@ def _answer(
 
 def _subject(model: pb.SimulatedModel) -> str:
     return model.source or model.known_artifact
-
-
-def _to_proto(answer: Answer) -> pb.SimulatedPlacement:
-    outcome = answer.outcome
-    return pb.SimulatedPlacement(
-        model=answer.model,
-        replica=answer.replica,
-        placement=placement_to_proto(outcome.placement) if outcome and outcome.placement else None,
-        explanation=explanation_to_proto(outcome.explanation) if outcome else None,
-        status=to_status(answer.error) if answer.error else status_pb2.Status(),
-    )

@@ -194,6 +194,7 @@ def _layer_sizes(model: pb.SimulatedModel) -> LayerSizes:
         lora_bytes=sizes.lora_bytes,
         draft_bytes=sizes.draft_bytes,
         projector_bytes=sizes.projector_bytes,
+        active_weight_bytes=sizes.active_weight_bytes,
         category=_category(sizes),
     )
 
@@ -221,6 +222,7 @@ def _vllm_sizes(model: pb.SimulatedModel) -> VllmSizes:
         lora_bytes=sizes.lora_bytes,
         draft_bytes=sizes.draft_bytes,
         projector_bytes=sizes.projector_bytes,
+        active_weight_bytes=sizes.active_weight_bytes,
         category=_category(sizes),
     )
 

@@ -8,7 +8,7 @@ from moorage_common.core.placement import CpuArchitecture, OperatingSystem
 from moorage_common.core.states import AcceleratorKind, EngineKind, WorkerState
 from moorage_common.rpc.enums import ACCELERATOR_KIND, CPU_ARCHITECTURE, OPERATING_SYSTEM, WORKER_STATE
 from moorage_scheduler.convert.problems import Problems
-from moorage_scheduler.convert.workers import engines_from_proto
+from moorage_scheduler.convert.workers import bandwidth_of, engines_from_proto
 from moorage_scheduler.core.cluster import RAM, Accelerator, Condition, Engine, Worker
 from moorage_scheduler.core.versions import parse
 from moorage_scheduler.filters.compatibility import COMPATIBILITY
@@ -88,6 +88,8 @@ class WorkerReader:
                 engines=engines_from_proto(worker.engines) if worker.engines else self._engines,
                 unified_memory=unified,
                 local_paths=frozenset(worker.local_paths),
+                ram_bytes_per_s=worker.ram_bytes_per_s,
+                network_bytes_per_s=worker.network_bytes_per_s,
             ),
             Condition(
                 state=WORKER_STATE.from_proto(worker.state) if worker.state else WorkerState.READY,
@@ -135,6 +137,7 @@ class WorkerReader:
                     product=said.product,
                     capability=parse(capability),
                     driver=parse(said.driver_version),
+                    bytes_per_s=bandwidth_of(said.product),
                 )
             )
         self._check_uuids(worker, cards, path)
