@@ -34,7 +34,7 @@ from moorage_common.rpc.server import RpcServer, ServerConfig
 from moorage_common.runtime.logs import configure_logs
 from moorage_common.runtime.telemetry import Telemetry
 from moorage_scheduler.core.policy import ScoringPolicy
-from moorage_scheduler.products import product_of
+from moorage_scheduler.prediction.accelerators import lookup
 from moorage_scheduler.simulation import Simulations
 
 PAGE = Path(__file__).with_name("capacity-planning.md")
@@ -95,7 +95,7 @@ async def _scheduler() -> Any:  # noqa: ANN401
         RpcServer(ServerConfig(drain_grace_s=0.1), telemetry=telemetry) as server,
     ):
         simulations = Simulations(
-            policy=ScoringPolicy(), table=product_of, artifact=artifact, downloader=downloader
+            policy=ScoringPolicy(), table=lookup, artifact=artifact, downloader=downloader
         )
         server.add(add_SchedulerServiceServicer_to_server, OnPaper())
         await server.start()

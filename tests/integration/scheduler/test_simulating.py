@@ -259,6 +259,21 @@ async def test_ten_thousand_workers_are_answered_in_seconds_while_others_are_ser
     assert len(waits) > 10
 
 
+async def test_a_scheduler_of_a_mesh_knows_cards_by_their_products(registry, run_scheduler):
+    text = (
+        'workers { name: "workers/a" ram_total_bytes: 99999999999 accelerators { product: "L40S" } }'
+        'workers { name: "workers/b" ram_total_bytes: 99999999999 accelerators { product: "Instinct MI300X" } }'
+        'models { name: "models/m" sizes { weight_bytes: 60000000000 } }'
+        'models { name: "models/n" known_artifact: "artifacts/lost" }'
+    )
+    async with run_scheduler(registry.address) as client:
+        placed, lost = await simulated(client.scheduler, text)
+    # Only one card holds so much, and it is known by its name alone.
+    assert placed.placement.worker == "workers/b"
+    assert [claim.pool for claim in placed.placement.claims if claim.pool != "ram"] == ["rocm-0"]
+    assert lost.status.code == 5
+
+
 async def test_more_workers_than_the_limit_are_told_of_as_such(scheduler):
     request = pb.SimulatePlacementRequest()
     for number in range(100_000):
