@@ -13,6 +13,7 @@ from moorage.downloader.v1 import download_service_pb2, download_service_pb2_grp
 from moorage.registry.v1 import artifact_pb2
 from moorage.scheduler.v1 import scheduler_service_pb2_grpc
 from moorage.scheduler.v1 import simulation_pb2 as pb
+from moorage_common.core.clock import SystemClock
 from moorage_common.core.errors import InvalidArgument, NotFound
 from moorage_common.core.states import AcceleratorKind
 from moorage_common.rpc.channels import ChannelConfig
@@ -20,6 +21,8 @@ from moorage_common.rpc.clients import DownloaderClient, SchedulerClient
 from moorage_common.rpc.server import RpcServer, ServerConfig
 from moorage_common.runtime.telemetry import Telemetry
 from moorage_scheduler.core.policy import ScoringPolicy
+from moorage_scheduler.mirror import Mirror
+from moorage_scheduler.predictor import Predictor
 from moorage_scheduler.servicer import SchedulerServicer
 from moorage_scheduler.simulation import Simulations
 
@@ -85,13 +88,15 @@ async def scheduler(inspector):
     async with serving(downloads, inspector) as downloader_address:
         config = ChannelConfig(target=downloader_address)
         async with DownloaderClient.connect(config, telemetry=TELEMETRY) as downloader:
+            predict = Predictor(Mirror(), SystemClock()).predict
             simulations = Simulations(
                 policy=ScoringPolicy(),
                 table={"NVIDIA L40S": L40S}.get,
                 artifact=artifact,
                 downloader=downloader,
+                predict=predict,
             )
-            servicer = SchedulerServicer(queries=None, simulations=simulations)
+            servicer = SchedulerServicer(queries=None, simulations=simulations, predict=predict)
             adder = scheduler_service_pb2_grpc.add_SchedulerServiceServicer_to_server
             async with serving(adder, servicer, max_receive_bytes=64 * 2**20) as address:
                 config = ChannelConfig(target=address)
@@ -158,6 +163,7 @@ async def test_the_case_of_the_two_workers(scheduler):
         assert placed.placement.worker == "workers/two"
         assert list(placed.placement.subordinates) == ["workers/one"]
         assert placed.placement.mode == placement_pb2.PLACEMENT_MODE_DISTRIBUTED_PARTLY
+        assert placed.placement.predicted.decode_tokens_per_s > 0
 
 
 async def test_sources_are_looked_at_once_and_what_is_wrong_with_one_keeps_no_other(scheduler, inspector):
