@@ -14,6 +14,7 @@ def row(snapshot, name, column):
     return getattr(snapshot.columns, column)[snapshot.rows.slots[name]].tolist()
 
 
+@pytest.mark.rule("available")
 def test_capacity_claims_and_foreign_use_give_what_is_available(paper):
     worker = paper.Worker(name="w", ram=100, gpus=(50, 60), foreign=((RAM, 5), ("w/gpu1", 7)))
     snapshot = paper.snapshot(worker, tenants=[("m", "w", {RAM: 10, "w/gpu1": 20})])
@@ -131,6 +132,7 @@ def test_with_tenant_answers_a_new_snapshot_and_leaves_the_old_one(paper):
     assert before.replicas == {}
 
 
+@pytest.mark.rule("event-driven")
 class TestWhatCouldHelp:
     """An instance that found no place is tried again only after a change that could help it."""
 

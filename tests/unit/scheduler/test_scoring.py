@@ -74,6 +74,7 @@ def test_the_fit_keeps_modes_apart_and_orders_within_them(paper, ask):
     assert min(gaps) >= FIT_GAP - 1e-9
 
 
+@pytest.mark.rule("binpack")
 class TestBinpack:
     def test_the_fullest_gpu_that_holds_it_counts(self, paper, ask):
         snapshot = paper.snapshot(
@@ -97,6 +98,7 @@ class TestBinpack:
         assert ask(BinpackScorer(), snapshot) == {"w": 0.6}
 
 
+@pytest.mark.rule("spread")
 class TestSpread:
     def test_the_models_own_instances_count_more_than_any_number_of_others(self, paper, ask):
         others = [("x", "busy", {}) for _ in range(50)]
@@ -114,6 +116,7 @@ class TestSpread:
         assert answer["a"] == answer["b"]
 
 
+@pytest.mark.rule("locality")
 def test_locality_is_for_artifacts_that_are_ready(paper, ask):
     fleet = [paper.Worker(name="a"), paper.Worker(name="b")]
     snapshot = paper.snapshot(
@@ -122,6 +125,7 @@ def test_locality_is_for_artifacts_that_are_ready(paper, ask):
     assert ask(ArtifactLocalityScorer(), snapshot) == {"a": 1.0, "b": 0.0}
 
 
+@pytest.mark.rule("sticky")
 def test_stickiness_is_for_the_last_worker(paper, ask):
     snapshot = paper.snapshot(paper.Worker(name="a"), paper.Worker(name="b"))
     assert ask(StickinessScorer(), snapshot, last_worker="b") == {"a": 0.0, "b": 1.0}
@@ -135,6 +139,7 @@ class TestRanking:
         return ranking, [given.view.worker(int(row)) for row in ranking.order]
 
     @pytest.mark.parametrize("strategy", PlacementStrategy)
+    @pytest.mark.rule("score-parts")
     def test_a_score_is_the_sum_of_its_parts(self, paper, candidates, strategy):
         fleet = [paper.Worker(name="a", gpus=(40,)), paper.Worker(name="b")]
         snapshot = paper.snapshot(*fleet, copies=[("artifacts/a", "b")])
@@ -166,6 +171,7 @@ class TestRanking:
         snapshot = paper.snapshot(*fleet, tenants=tenants, copies=[("artifacts/a", "a")])
         assert self.rank(candidates(snapshot))[1] == ["a", "b"]
 
+    @pytest.mark.rule("replay")
     def test_equals_are_ordered_by_the_seed_and_not_by_their_order(self, paper, candidates):
         fleet = [paper.Worker(name=f"w{i}") for i in range(6)]
         forth, back = paper.snapshot(*fleet), paper.snapshot(*fleet[::-1])
