@@ -177,10 +177,10 @@ class Paper:
         )
 
     @staticmethod
-    def shards(*, weight_bytes=40, **others):
+    def shards(**others):
         """What a model of four blocks takes in vLLM, and nothing else."""
         free = {"gpu_overhead_bytes": 0, "ram_overhead_bytes": 0}
-        return VllmSizes(weight_bytes=weight_bytes, block_count=4, context_length=512, **free, **others)
+        return VllmSizes(**{"weight_bytes": 40, "block_count": 4, "context_length": 512, **free, **others})
 
     @classmethod
     def request(cls, *, facts=None, options=None, workers=(), labels=None, **others):
