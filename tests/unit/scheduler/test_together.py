@@ -96,8 +96,8 @@ class TestTheCaseThatStartedIt:
         found = lay(*self.workers(paper), **model)
         assert (found.worker, found.subordinates, found.mode) == ("Worker1", ("Worker2",), PARTLY)
         assert sum(on_cards(found).values()) == found.gpu_layers == 40
-        (ram,) = [claim for claim in found.claims if claim.pool == RAM]
-        assert (ram.worker, ram.layers) == ("Worker1", 22)
+        in_ram = {claim.worker: claim.layers for claim in found.claims if claim.pool == RAM}
+        assert in_ram == {"Worker1": 22, "Worker2": 0}
         alone = lay(self.workers(paper)[0], **model)
         assert (alone.mode, alone.gpu_layers) == (PlacementMode.PARTLY, 27)
 

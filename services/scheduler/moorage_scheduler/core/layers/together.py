@@ -10,6 +10,7 @@ so that as few take part as will do.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from moorage_scheduler.core.offer import Gpu, View
 from moorage_scheduler.core.packing import Mode, Spot, Team
 from moorage_scheduler.core.snapshot import Int64s
 
+_MOST_ORDERED = 4
+"""Workers that follow, up to which all their orders are tried."""
 _MOST_TRIED = 50
 """Leaders that are tried in the hope that one of them holds everything."""
 
@@ -98,7 +101,7 @@ class Gathering:
             return None
         return Team(
             leader=leader,
-            usable=self._brought(leader, [share for share in shares if not share.remote]),
+            usable=self._brought(leader, [share.gpu for share in shares if not share.remote]),
             spot=Spot(
                 claims=claims_of(demand, name, shares),
                 mode=Mode.DISTRIBUTED if units == demand.total_units else Mode.DISTRIBUTED_PARTLY,
@@ -108,23 +111,26 @@ class Gathering:
         )
 
     def _settled(self, leader: int) -> tuple[Share, ...]:
-        """Orders by the GPUs that hold something: choosing those by hand must give the same."""
+        """Fills what holds something once more, in the best order: choosing that by hand must give the same."""
         filled = self._filled((row, self._cards(row, leader)) for row in self._led_by(leader))
-        order = sorted(
-            filled,
-            key=lambda row: (
-                row != leader,
-                -self._brought(row, filled[row]),
-                not self._ready[row],
-                self._ties[row],
-            ),
+        shares = _flat(filled)
+        held = {row: [share.gpu for share in filled[row]] for row in filled}
+        return self._ordered(leader, held, uses=len(shares)) or shares
+
+    def _ordered(self, leader: int, cards: Mapping[int, Sequence[Gpu]], *, uses: int) -> tuple[Share, ...]:
+        """Fills just so many GPUs: where gaps are depends on the order of those that follow. Empty: it cannot."""
+        followers = sorted(
+            cards.keys() - {leader},
+            key=lambda row: (-self._brought(row, cards[row]), not self._ready[row], self._ties[row]),
         )
-        once = _flat(filled)
-        if order == list(filled):
-            return once
-        again = _flat(self._filled((row, [share.gpu for share in filled[row]]) for row in order))
-        alike = len(again) == len(once) and again[-1].stop == once[-1].stop
-        return again if alike else once
+        best: tuple[Share, ...] = ()
+        for order in permutations(followers) if len(followers) <= _MOST_ORDERED else [followers]:
+            shares = _flat(self._filled((row, cards[row]) for row in (leader, *order) if row in cards))
+            if len(shares) == uses and (not best or shares[-1].stop > best[-1].stop):
+                best = shares
+            if best and best[-1].stop == self._demand.goal:
+                break
+        return best
 
     def _filled(self, supply: Iterable[tuple[int, Sequence[Gpu]]]) -> dict[int, tuple[Share, ...]]:
         """Fills the GPUs of one row after the other, first those of the one that leads."""
@@ -143,20 +149,21 @@ class Gathering:
         yield leader
         yield from (row for row in self._order if row != leader)
 
-    def _brought(self, row: int, shares: Sequence[Share]) -> int:
-        """Bytes of a row's GPUs that hold something."""
-        if any(share.gpu.pool == RAM for share in shares):
+    def _brought(self, row: int, gpus: Sequence[Gpu]) -> int:
+        """Bytes of some of a row's GPUs, all of the memory that one shares with RAM."""
+        if any(gpu.pool == RAM for gpu in gpus):
             return int(self._view.offer.available[row, 0])
-        return sum(share.gpu.available for share in shares)
+        return sum(gpu.available for gpu in gpus)
 
     def _exactly(self, leader: int) -> tuple[Share, ...]:
         """Every one of so many GPUs holds something: as few workers as have so many."""
-        shares = _flat(self._filled((row, self._cards(row, leader)) for row in self._led_by(leader)))
-        if len(shares) == self._demand.exact_gpus:
+        chosen = {row: self._cards(row, leader) for row in self._led_by(leader)}
+        shares = self._ordered(leader, chosen, uses=self._demand.exact_gpus)
+        if shares:
             return shares
         cards: list[Gpu] = []
-        for row in self._led_by(leader):
-            largest_first = self._sharer.largest_first(self._cards(row, leader), remote=row != leader)
+        for row, gpus in chosen.items():
+            largest_first = self._sharer.largest_first(gpus, remote=row != leader)
             cards += largest_first[: self._demand.exact_gpus - len(cards)]
         if len(cards) < self._demand.exact_gpus:
             return ()
