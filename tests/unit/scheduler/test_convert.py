@@ -168,6 +168,20 @@ class TestModels:
     def test_an_artifact_without_facts(self):
         assert facts_from_proto(model_facts_pb2.ModelFacts()) is None
 
+    def test_every_fact_of_a_model_in_safetensors(self):
+        fields = model_facts_pb2.SafetensorsFacts.DESCRIPTOR.fields_by_name
+        given = {
+            name: f"text {n}" if field.type == field.TYPE_STRING else n
+            for n, (name, field) in enumerate(fields.items(), 1)
+        }
+        given |= {"tensor_bytes_by_dtype": {"BF16": 7}, "category": engine_pb2.MODEL_CATEGORY_RERANKER}
+        facts = model_facts_pb2.SafetensorsFacts(**given)
+        found = facts_from_proto(model_facts_pb2.ModelFacts(safetensors=facts))
+        assert {name: getattr(found, name) for name in fields} == {
+            **given,
+            "category": ModelCategory.RERANKER,
+        }
+
     def test_the_engine_is_the_one_named_or_the_one_that_fits_the_files(self):
         llama_cpp = engine_pb2.ENGINE_KIND_LLAMA_CPP
         any_engine, nothing = engine_pb2.ENGINE_KIND_UNSPECIFIED, model_facts_pb2.ModelFacts()

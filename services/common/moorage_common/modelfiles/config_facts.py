@@ -9,6 +9,7 @@ from moorage_common.modelfiles.config_defaults import VISION_HEADS
 from moorage_common.modelfiles.config_keys import MAX_BLOCKS, ConfigKeys
 from moorage_common.modelfiles.config_layers import RECURRENT, read_layers
 from moorage_common.modelfiles.config_quantization import Quantization
+from moorage_common.modelfiles.config_state import recurrent_state_bytes
 from moorage_common.modelfiles.safetensors_facts import SafetensorsFacts
 from moorage_common.modelfiles.safetensors_weights import WeightSums
 
@@ -79,6 +80,11 @@ def safetensors_facts(
         expert_count=experts,
         expert_used_count=_experts_used(language, experts),
         category=read_category(architecture, files),
+        expert_feed_forward_length=_expert_feed_forward_length(language) if experts else 0,
+        expert_block_count=min(weights.expert_block_count(shape.blocks), shape.blocks),
+        quantization_group_size=quantization.group_size,
+        recurrent_block_count=layers.recurrent,
+        recurrent_state_bytes=recurrent_state_bytes(language) if layers.recurrent else 0,
     )
 
 
@@ -181,6 +187,17 @@ def _experts_used(language: ConfigKeys, experts: int) -> int:
         default=experts,
     )
     return min(used, experts)
+
+
+def _expert_feed_forward_length(language: ConfigKeys) -> int:
+    return (language.section("ffn_config") or language).number(
+        "moe_intermediate_size",
+        "expert_ffn_hidden_size",
+        "moe_ffn_hidden_size",
+        "intermediate_size",
+        "ffn_hidden_size",
+        default=0,
+    )
 
 
 def _vision_heads(config: ConfigKeys) -> int:

@@ -119,6 +119,11 @@ class ConfigKeys:
             raise self.fail(f"it gives no {' nor '.join(self._section + name for name in names)}")
         return default
 
+    def size(self, name: str) -> int:
+        """A whole number; 0 when there is none, or it is negative, which stands for none."""
+        value = self._values.get(name)
+        return 0 if value is None or (type(value) is int and value < 0) else self._whole(name, value)
+
     def list(self, name: str) -> Sequence[object]:
         """A list with at most one entry per layer, or a string as its characters; empty when there is none."""
         value = self._values.get(name)
