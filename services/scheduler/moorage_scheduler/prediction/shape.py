@@ -56,7 +56,7 @@ class ModelShape:
     vocabulary: int = 0
     """Values that the output layer makes. 0: not known."""
     weight_type: str = ""
-    """The type that most weights have, as GGUF names it. Empty: 16-bit floats."""
+    """The type that most weights have, as the files name it, e.g. ``Q4_K`` or ``fp8``. Empty: 16-bit floats."""
     bytes_per_weight: float
     """On average."""
 
@@ -158,6 +158,7 @@ def _of_safetensors(facts: SafetensorsFacts, options: VllmOptions) -> ModelShape
         blocks=(*blocks, Block(weight_bytes=weights.head)),
         hidden=facts.hidden_size,
         vocabulary=facts.vocabulary_size,
+        weight_type=facts.quantization,
         bytes_per_weight=_ratio(facts.total_tensor_bytes, facts.parameter_count),
     )
 
