@@ -6,11 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.registry.v1 import worker_pb2
 from moorage_common.core.placement import KvCacheType, ModelCategory, PlacementMode
 from moorage_common.core.states import EngineKind
 from moorage_common.modelfiles.safetensors_facts import SafetensorsFacts
-from moorage_scheduler.convert.predictions import hardware_from_proto, performance_to_proto
 from moorage_scheduler.core.cluster import RAM
 from moorage_scheduler.core.parallel import ParallelShape
 from moorage_scheduler.core.request import Claim, LlamaCppOptions, Placement, VllmOptions
@@ -345,22 +343,6 @@ class TestSizes:
         shape = shape_of(sizes)
         assert [block.weight_bytes for block in shape.blocks] == [25] * 4 + [6]
         assert [block.kv_bytes for block in shape.blocks] == [3] * 4 + [0]
-
-
-def test_from_and_to_messages(paper):
-    card = worker_pb2.Accelerator(uuid="a0", product="NVIDIA L40S")
-    worker = worker_pb2.Worker(
-        name=A, facts=worker_pb2.NodeFacts(cpu_cores=8, cpu_product="EPYC", accelerators=[card])
-    )
-    hardware = hardware_from_proto(worker)
-    assert hardware == WorkerHardware(products={"a0": "NVIDIA L40S"}, cpu="EPYC", cpu_cores=8)
-    prediction = speed(paper.facts(), (A, RAM, 3), (A, "a0", 2), workers={A: hardware})
-    message = performance_to_proto(prediction)
-    assert message.decode_tokens_per_s == prediction.decode_tokens_per_s
-    assert [(stage.worker, stage.pool) for stage in message.stages] == [(A, "ram"), (A, "a0")]
-    assert message.stages[0].active_bytes == 3 * GIB
-    assert sum(stage.seconds for stage in message.stages) == pytest.approx(1 / message.decode_tokens_per_s)
-    assert message.calibration == 1
 
 
 class TestCollectives:
