@@ -47,6 +47,7 @@ def test_every_setting_that_is_an_address_is_checked(service: str, field: str) -
     ("service", "field"),
     [
         ("scheduler", "registry_address"),
+        ("scheduler", "downloader_address"),
         ("downloader", "registry_address"),
         ("agent", "registry_address"),
         ("agent", "engine_host"),

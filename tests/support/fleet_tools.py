@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from moorage.common.v1 import model_facts_pb2, placement_pb2
@@ -139,14 +139,30 @@ class Fleet:
         request = worker_service_pb2.GetWorkerRequest(name=f"workers/{worker}")
         return (await self.client.workers.GetWorker(request)).worker
 
-    def artifact(self, artifact_id="a1", size=1000, source=SOURCE):
+    @asynccontextmanager
+    async def agents(self, *workers, **facts) -> AsyncIterator[list[Agent]]:
+        """Workers whose heartbeat streams are open."""
+        async with AsyncExitStack() as stack:
+            yield [
+                await stack.enter_async_context(self.agent(worker, node=f"node-of-{worker}", **facts))
+                for worker in workers
+            ]
+
+    def artifact(self, artifact_id="a1", size=1000, source=SOURCE, *, safetensors=False):
+        facts = (
+            model_facts_pb2.ModelFacts(
+                safetensors=model_facts_pb2.SafetensorsFacts(architecture="LlamaForCausalLM")
+            )
+            if safetensors
+            else model_facts_pb2.ModelFacts(gguf=model_facts_pb2.GgufFacts(architecture="llama"))
+        )
         return artifact_pb2.Artifact(
             name=f"artifacts/{artifact_id}",
             source=source,
             revision="c0ffee",
             files=[artifact_pb2.ArtifactFile(path="model.gguf", size_bytes=size)],
             entry_point="model.gguf",
-            facts=model_facts_pb2.ModelFacts(gguf=model_facts_pb2.GgufFacts(architecture="llama")),
+            facts=facts,
         )
 
     async def lease_resolutions(self, holder="downloader-1", held=()):
@@ -221,6 +237,58 @@ class Fleet:
             placement=placement,
             explanation=placement_pb2.Explanation(verdict=placement_pb2.VERDICT_PLACED),
         )
+
+    async def nominate_over(self, instance, *workers):
+        """Nominates an instance for several workers, the primary first."""
+        primary, *subordinates = (f"workers/{worker}" for worker in workers)
+        nomination = instance_service_pb2.Nomination(
+            instance=instance.name,
+            etag=instance.etag,
+            worker=primary,
+            subordinates=subordinates,
+            explanation=placement_pb2.Explanation(verdict=placement_pb2.VERDICT_PLACED),
+        )
+        request = instance_service_pb2.NominateInstancesRequest(nominations=[nomination])
+        [result] = (await self.client.instances.NominateInstances(request)).results
+        return result
+
+    def binding_over(self, instance, *workers, size=GIB):
+        """A binding to a GPU of each of several workers, the primary first."""
+        primary, *subordinates = (f"workers/{worker}" for worker in workers)
+        claims = [
+            placement_pb2.MemoryClaim(worker=f"workers/{worker}", pool=f"GPU-{worker}-0", size_bytes=size)
+            for worker in workers
+        ]
+        return instance_service_pb2.Binding(
+            instance=instance.name,
+            etag=instance.etag,
+            placement=placement_pb2.Placement(worker=primary, subordinates=subordinates, claims=claims),
+            explanation=placement_pb2.Explanation(verdict=placement_pb2.VERDICT_PLACED),
+        )
+
+    async def bind_over(self, instance, *workers, size=GIB):
+        [result] = await self.bind(self.binding_over(instance, *workers, size=size))
+        return result
+
+    async def ready_on(self, agents, model_id="big", *, safetensors=True, **fields):
+        """A model whose artifact is ready on the agents' workers, with its instances PENDING."""
+        made = {"source": f"hf:acme/{model_id}", **fields}
+        await self.create(model_id, **made)
+        artifact = await self.resolve_all(
+            self.artifact(f"of-{model_id}", source=made["source"], safetensors=safetensors)
+        )
+        download = artifact_pb2.DownloadRecord(
+            source=made["source"], workers=[agent.name for agent in agents]
+        )
+        await self.client.artifacts.CreateDownloadRecord(
+            artifact_service_pb2.CreateDownloadRecordRequest(download=download)
+        )
+        await self.resolve_all(
+            self.artifact(f"of-{model_id}", source=made["source"], safetensors=safetensors)
+        )
+        for agent in agents:
+            await agent.report_copy(artifact, artifact_pb2.COPY_STATE_READY, done_bytes=1000)
+        return await self.instances(model_id)
 
     async def bind(self, *bindings):
         request = instance_service_pb2.BindInstancesRequest(bindings=bindings)

@@ -9,6 +9,7 @@ from sqlalchemy import insert
 
 from moorage.common.v1 import engine_pb2, model_facts_pb2, placement_pb2
 from moorage.registry.v1 import artifact_pb2, instance_pb2, model_pb2, worker_pb2
+from moorage_common.core.placement import ModelCategory
 from moorage_common.core.states import (
     CopyState,
     DesiredState,
@@ -134,6 +135,28 @@ MODEL = Model(
             kv_cache_type=engine_pb2.KV_CACHE_TYPE_Q8_0,
             threads=16,
             forbid_cpu_offload=True,
+            flash_attention=engine_pb2.FLASH_ATTENTION_OFF,
+            micro_batch_size=256,
+            unified_kv_cache=True,
+            forbid_mmap=True,
+        )
+    ),
+    engine_version=">=6000,<7000",
+    category=ModelCategory.RERANKER,
+    vllm=to_json(
+        engine_pb2.VllmOptions(
+            gpu_memory_utilization=0.85,
+            max_model_len=8192,
+            tensor_parallel_size=2,
+            pipeline_parallel_size=3,
+            data_parallel_size=4,
+            dtype=engine_pb2.VLLM_DTYPE_BF16,
+            kv_cache_dtype=engine_pb2.VLLM_DTYPE_FP8,
+            max_num_seqs=64,
+            max_num_batched_tokens=4096,
+            enforce_eager=True,
+            text_only=True,
+            host_kv_cache_bytes=1 << 33,
         )
     ),
     replicas=3,
@@ -142,6 +165,16 @@ MODEL = Model(
             workers=["workers/full", "workers/gpu-07"],
             worker_labels={"zone": "a"},
             strategy=model_pb2.PLACEMENT_STRATEGY_SPREAD,
+            gpus=[
+                model_pb2.GpuSelector(worker="workers/full", uuid="GPU-0"),
+                model_pb2.GpuSelector(
+                    worker="workers/gpu-07",
+                    position=model_pb2.GpuPosition(kind=worker_pb2.ACCELERATOR_KIND_CUDA, index=1),
+                ),
+            ],
+            gpus_per_replica=2,
+            primary_worker="workers/gpu-07",
+            forbid_distributed=True,
         )
     ),
     desired_state=DesiredState.RUNNING,
@@ -159,7 +192,20 @@ INSTANCE = Instance(
     state_at=T0 + timedelta(hours=2),
     worker_id="full",
     last_worker_id="bare",
-    placement=to_json(placement_pb2.Placement(gpu_layers=20, total_layers=33, context_length=4096)),
+    subordinates=["bare"],
+    placement=to_json(
+        placement_pb2.Placement(
+            gpu_layers=20,
+            total_layers=33,
+            context_length=4096,
+            score=1.5,
+            engine=engine_pb2.ENGINE_KIND_VLLM,
+            engine_version="0.32.0",
+            mode=placement_pb2.PLACEMENT_MODE_DISTRIBUTED,
+            parallel=placement_pb2.ParallelShape(tensor=2, pipeline=3, data=4),
+            predicted=placement_pb2.PredictedPerformance(decode_tokens_per_s=3.5),
+        )
+    ),
     explanation=to_json(
         placement_pb2.Explanation(
             verdict=placement_pb2.VERDICT_PLACED, summary="It fits best.", workers_considered=2
@@ -174,6 +220,8 @@ INSTANCE = Instance(
     performance=to_json(
         instance_pb2.InstancePerformance(
             decode_tokens_per_s=41.5,
+            prefill_tokens_per_s=512.5,
+            concurrent_requests=1.25,
             generated_tokens=5000,
             prompt_tokens=70000,
             request_count=0,
@@ -258,7 +306,9 @@ def many_instances(random, count):
             state_at=moment,
             worker_id=worker,
             last_worker_id=random.choice([None, worker]),
-            placement=random.choice([None, {}, {"gpu_layers": 3}, {"gpu_layers": 5, "total_layers": 5}]),
+            placement=random.choice(
+                [None, {}, {"gpu_layers": 3, "score": 1e-9}, {"total_layers": 5, "score": 0.1}]
+            ),
             explanation=random.choice([None, {"verdict": "VERDICT_NOT_NOW"}, {"summary": "ä Z"}]),
             endpoint=random.choice(["", "http://a/v1", "http://b/v1", "ähnlich", "Zebra", "a%b_c\\d"]),
             error=random.choice([None, an_error()]),

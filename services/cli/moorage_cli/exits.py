@@ -10,8 +10,8 @@ EXIT_INTERRUPTED = 130
 MEANINGS = {
     EXIT_DONE: "done",
     EXIT_FAILED: "refused or failed; what, why, and what to do about it is printed",
-    EXIT_USAGE: "wrong usage",
-    EXIT_UNFINISHED: "begun, but not so yet: no worker can hold it, or --timeout passed",
+    EXIT_USAGE: "wrong usage, or a file that is wrong",
+    EXIT_UNFINISHED: "not so, or not yet: no worker can hold it, or --timeout passed",
     EXIT_UNREACHABLE: "the mesh cannot be reached",
     EXIT_INTERRUPTED: "interrupted; what was begun in the mesh goes on",
 }

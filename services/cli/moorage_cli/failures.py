@@ -5,7 +5,8 @@ import errno
 from rich.console import Console
 from rich.text import Text
 
-from moorage_cli.exits import EXIT_FAILED, EXIT_UNREACHABLE
+from moorage_cli.exits import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE
+from moorage_cli.simulation.mistakes import FileInvalid
 from moorage_common.core.errors import (
     DeadlineExceeded,
     ErrorReason,
@@ -38,6 +39,8 @@ _REMEDIES = {
 
 def exit_code(error: MoorageError) -> int:
     """Returns the exit code that an error ends the program with."""
+    if isinstance(error, FileInvalid):
+        return EXIT_USAGE
     return EXIT_UNREACHABLE if is_mesh_away(error) else EXIT_FAILED
 
 

@@ -1,16 +1,21 @@
 """Artifacts and their facts, as values of the downloader and as protos."""
 
+from dataclasses import fields
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor
+
 from moorage.common.v1 import model_facts_pb2
 from moorage.registry.v1 import artifact_pb2
 from moorage_common.core.names import artifact_name
+from moorage_common.core.placement import ModelCategory
 from moorage_common.modelfiles.gguf_facts import GgufFacts
-from moorage_common.rpc.enums import EnumMap
+from moorage_common.modelfiles.safetensors_facts import SafetensorsFacts
+from moorage_common.rpc.enums import MODEL_CATEGORY, EnumMap
 from moorage_downloader.core.artifact import Artifact, ArtifactFile, DigestOrigin
 from moorage_downloader.resolver import Resolution
 
 _DIGEST_ORIGIN = EnumMap(artifact_pb2.DigestOrigin, DigestOrigin)
-# The message's fields have the names of the value's.
-_FACTS = tuple(model_facts_pb2.GgufFacts.DESCRIPTOR.fields_by_name)
 
 
 def resolution_to_proto(resolution: Resolution) -> artifact_pb2.Artifact:
@@ -27,10 +32,23 @@ def resolution_to_proto(resolution: Resolution) -> artifact_pb2.Artifact:
     )
 
 
-def facts_to_proto(facts: GgufFacts) -> model_facts_pb2.ModelFacts:
+def facts_to_proto(facts: GgufFacts | SafetensorsFacts) -> model_facts_pb2.ModelFacts:
     """Returns what the headers say of a model."""
-    values = {name: getattr(facts, name) for name in _FACTS}
+    if isinstance(facts, SafetensorsFacts):
+        values = _values(facts, model_facts_pb2.SafetensorsFacts.DESCRIPTOR)
+        return model_facts_pb2.ModelFacts(safetensors=model_facts_pb2.SafetensorsFacts(**values))
+    values = _values(facts, model_facts_pb2.GgufFacts.DESCRIPTOR)
     return model_facts_pb2.ModelFacts(gguf=model_facts_pb2.GgufFacts(**values))
+
+
+def _values(facts: GgufFacts | SafetensorsFacts, message: Descriptor) -> dict[str, Any]:
+    """The value of each field of a message: they have the names of the facts', which may be more."""
+    values = {field.name: getattr(facts, field.name) for field in fields(facts)}
+    return {
+        name: MODEL_CATEGORY.to_proto(value) if isinstance(value, ModelCategory) else value
+        for name, value in values.items()
+        if name in message.fields_by_name
+    }
 
 
 def file_to_proto(file: ArtifactFile) -> artifact_pb2.ArtifactFile:

@@ -1,11 +1,15 @@
 """From a source as a user wrote it to an artifact with the facts of its model, without reading weights."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moorage_common.core.errors import DeadlineExceeded, ErrorReason
+from moorage_common.modelfiles.config_keys import CONFIG_NAME
 from moorage_common.modelfiles.gguf import read_gguf_ranges
 from moorage_common.modelfiles.gguf_facts import GgufFacts
+from moorage_common.modelfiles.safetensors import read_safetensors_ranges
+from moorage_common.modelfiles.safetensors_facts import SafetensorsFacts
+from moorage_common.modelfiles.safetensors_files import weight_candidates
 from moorage_downloader.core.artifact import Artifact, ArtifactFile
 from moorage_downloader.sources.catalog import SourceCatalog
 
@@ -15,7 +19,7 @@ class Resolution:
     """What a source means now."""
 
     artifact: Artifact
-    facts: GgufFacts
+    facts: GgufFacts | SafetensorsFacts
 
 
 class Resolver:
@@ -41,15 +45,32 @@ class Resolver:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                artifact = await self._sources.resolve(source)
-                readers = [_FileRanges(self._sources, artifact, file) for file in artifact.files]
-                return Resolution(artifact, await read_gguf_ranges(readers))
+                return await self._inspect(await self._sources.resolve(source))
         except TimeoutError as error:
             raise DeadlineExceeded(
                 f"source {source[:200]!r}: resolving it took longer than {timeout_s:g} s",
                 reason=ErrorReason.SOURCE_UNAVAILABLE,
                 metadata={"source": source[:200]},
             ) from error
+
+    async def _inspect(self, artifact: Artifact) -> Resolution:
+        readers = {file.path: _FileRanges(self._sources, artifact, file) for file in artifact.files}
+        folder, slash, name = artifact.entry_point.rpartition("/")
+        if name != CONFIG_NAME:
+            return Resolution(artifact, await read_gguf_ranges(list(readers.values())))
+        prefix = folder + slash
+        model = await read_safetensors_ranges(
+            {path.removeprefix(prefix): reader for path, reader in readers.items()}
+        )
+        return Resolution(_with_weights(artifact, prefix, frozenset(model.weights)), model.facts)
+
+
+def _with_weights(artifact: Artifact, prefix: str, weights: frozenset[str]) -> Artifact:
+    """The artifact without weights that do not count: the same ones, for another library."""
+    names = [file.path.removeprefix(prefix) for file in artifact.files]
+    dropped = weight_candidates(names) - weights
+    files = [file for file, name in zip(artifact.files, names, strict=True) if name not in dropped]
+    return replace(artifact, files=tuple(files))
 
 
 class _FileRanges:

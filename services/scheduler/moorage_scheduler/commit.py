@@ -54,7 +54,9 @@ def _binding(decision: Decision) -> pb.Binding:
     return pb.Binding(
         instance=decision.instance.name,
         etag=decision.instance.etag,
-        placement=placement_to_proto(decision.placement) if decision.placement else None,
+        placement=(
+            placement_to_proto(decision.placement, decision.predicted) if decision.placement else None
+        ),
         explanation=explanation_to_proto(decision.explanation),
     )
 
@@ -64,6 +66,7 @@ def _nomination(decision: Decision) -> pb.Nomination:
         instance=decision.instance.name,
         etag=decision.instance.etag,
         worker=decision.placement.worker if decision.placement else "",
+        subordinates=decision.placement.subordinates if decision.placement else (),
         explanation=explanation_to_proto(decision.explanation),
     )
 

@@ -22,6 +22,8 @@ class SchedulerSettings(ServiceSettings):
     listen: ListenAddress = "127.0.0.1:7601"
     registry_address: ServerAddress = "127.0.0.1:7600"
     """Where the registry serves, HOST:PORT."""
+    downloader_address: ServerAddress = "127.0.0.1:7602"
+    """Where the downloader serves, HOST:PORT: it looks at the sources that simulations name."""
     strategy: Literal["SPREAD", "BINPACK"] = "SPREAD"
     """Which feasible worker is better, for models that do not say: the emptiest, or the fullest that fits."""
     explain_workers: int = Field(default=10, ge=1, le=1000)
@@ -39,7 +41,11 @@ class SchedulerSettings(ServiceSettings):
 
     def plaintext_addresses(self) -> Mapping[str, Address]:
         """Returns what is listened on and spoken to in plaintext, by setting."""
-        return {**super().plaintext_addresses(), "registry_address": Address.parse(self.registry_address)}
+        return {
+            **super().plaintext_addresses(),
+            "registry_address": Address.parse(self.registry_address),
+            "downloader_address": Address.parse(self.downloader_address),
+        }
 
     def contradictions(self) -> Mapping[str, str]:
         """Returns what is wrong with settings that are fine one by one, by setting."""

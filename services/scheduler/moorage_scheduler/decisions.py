@@ -10,6 +10,7 @@ from moorage_scheduler.convert.outcomes import gist_of_proto
 from moorage_scheduler.core.explanation import Explanation
 from moorage_scheduler.core.pipeline import released
 from moorage_scheduler.core.request import Outcome, Placement
+from moorage_scheduler.prediction.outcome import Prediction
 
 
 class Action(StrEnum):
@@ -33,6 +34,8 @@ class Decision:
     placement: Placement | None
     """None only with RECORD."""
     explanation: Explanation
+    predicted: Prediction | None = None
+    """How fast it should be there, for a BIND. None: not known."""
 
 
 def decide(instance: Instance, outcome: Outcome, *, artifact_ready: bool) -> Decision | None:

@@ -10,6 +10,7 @@ are checked by the registry: whoever comes second is refused, and looks again.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from moorage.registry.v1.instance_pb2 import Instance
@@ -22,6 +23,7 @@ from moorage_scheduler.core.policy import ScoringPolicy
 from moorage_scheduler.core.request import tenant_of
 from moorage_scheduler.decisions import Action, Decision, decide
 from moorage_scheduler.mirror import Mirror
+from moorage_scheduler.predictor import Predict
 from moorage_scheduler.retries import Retries
 
 log = get_logger(__name__)
@@ -64,6 +66,7 @@ class Loop:
         commit: Commit,
         retries: Retries,
         policy: ScoringPolicy,
+        predict: Predict,
         explain_workers: int,
     ) -> None:
         """Takes what it works with.
@@ -74,6 +77,7 @@ class Loop:
             commit: Sends decisions.
             retries: When refused instances are tried again.
             policy: What is preferred.
+            predict: Tells how fast a placement should be.
             explain_workers: How many workers a recorded explanation lists at most.
         """
         self._changes = changes
@@ -81,6 +85,7 @@ class Loop:
         self._commit = commit
         self._retries = retries
         self._policy = policy
+        self._predict = predict
         self._explain_workers = explain_workers
 
     async def run(self) -> None:
@@ -138,6 +143,8 @@ class Loop:
             if decision is None:
                 self._retries.passed(instance.name, settled=True)
                 continue
+            if decision.action is Action.BIND and placed is not None:
+                decision = replace(decision, predicted=self._predict(snapshot, request, placed))
             decisions.append(decision)
             if decision.placement:
                 snapshot = snapshot.with_tenant(instance.name, tenant_of(request.model, decision.placement))

@@ -51,6 +51,7 @@ class Mirror:
         self._ahead: dict[str, Instance] = {}
         self._waiting: dict[str, Instance] = {}
         self._hope = False
+        self._requests: dict[str, tuple[Model, Artifact, Request | None]] = {}
 
     def sync(self, cache: CacheSnapshot) -> None:
         """Takes in the resources as they now are."""
@@ -64,6 +65,8 @@ class Mirror:
         for copy in _changed(before.copies, cache.copies):
             self._put_copy(copy)
         self._hope |= any(True for _ in _changed(before.models, cache.models))
+        for name in _gone(before.models, cache.models):
+            self._requests.pop(name, None)
         # Of an artifact only its facts matter here, and those never change: its pull's progress does.
         self._hope |= cache.artifacts is not before.artifacts and bool(
             cache.artifacts.keys() - before.artifacts.keys()
@@ -111,17 +114,33 @@ class Mirror:
         """What is to be placed for an instance. None: its model has not been resolved to an artifact."""
         model = self.model(model_of(instance.name))
         artifact = self.artifact(model.resolution.artifact) if model else None
-        request = request_of(model, artifact, seed=instance.uid) if model and artifact else None
+        if model is None or artifact is None:
+            return None
+        request = self._request(model, artifact)
         if request is None:
             return None
-        return replace(request, last_worker=instance.last_worker, nominated_worker=instance.worker)
+        return replace(
+            request,
+            seed=instance.uid,
+            last_worker=instance.last_worker,
+            nominated_worker=instance.worker,
+        )
+
+    def _request(self, model: Model, artifact: Artifact) -> Request | None:
+        """What all instances of a model have alike; read once for as long as neither message is another."""
+        held = self._requests.get(model.name)
+        if held is None or held[0] is not model or held[1] is not artifact:
+            held = (model, artifact, request_of(model, artifact, seed=""))
+            self._requests[model.name] = held
+        return held[2]
 
     def _put_worker(self, worker: Worker) -> None:
         self._hope |= self._fleet.put_worker(worker_from_proto(worker), condition_from_proto(worker))
 
     def _put_copy(self, copy: ArtifactCopy) -> None:
         if copy.state and COPY_STATE.from_proto(copy.state) is CopyState.READY:
-            self._fleet.put_copy(copy.artifact, copy.worker)
+            # Where there is no disk room for it, it can be used only now.
+            self._hope |= self._fleet.put_copy(copy.artifact, copy.worker)
         else:
             self._fleet.remove_copy(copy.artifact, copy.worker)
 

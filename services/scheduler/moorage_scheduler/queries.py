@@ -37,20 +37,16 @@ class Queries:
         self._registry = registry
         self._policy = policy
 
-    async def evaluate(self, asked: pb.EvaluatePlacementRequest) -> Outcome:
-        """Returns where one more instance of a model would go.
+    async def request(self, asked: pb.EvaluatePlacementRequest) -> Request:
+        """Returns what an evaluation asks to place: one more instance of a model.
 
         Raises:
             NotFound: No such model, or artifact.
             FailedPrecondition: The model has no artifact, or nothing is known that could serve it.
         """
-        return self.place(await self.request(asked), asked.max_workers, self.snapshot())
-
-    async def request(self, asked: pb.EvaluatePlacementRequest) -> Request:
-        """Returns what an evaluation asks to place; raises as `evaluate`."""
         self._sync()
         model = await self._subject(asked)
-        artifact = await self._artifact(model.resolution.artifact)
+        artifact = await self.artifact(model.resolution.artifact)
         request = request_of(model, artifact, seed=model.uid or model.name)
         if request is None:
             raise FailedPrecondition(
@@ -81,6 +77,18 @@ class Queries:
         """Places a request on a fleet; the live one stays as it is."""
         return place(snapshot, request, self._policy, explain_workers=explain_workers or DEFAULT_WORKERS)
 
+    async def artifact(self, name: str) -> Artifact:
+        """Returns an artifact by its name.
+
+        Raises:
+            NotFound: No such artifact.
+        """
+        known = self._mirror.artifact(name)
+        if known is not None:
+            return known
+        asked = artifact_service_pb2.GetArtifactRequest(name=name)
+        return (await self._registry.artifacts.GetArtifact(asked)).artifact
+
     async def _subject(self, asked: pb.EvaluatePlacementRequest) -> Model:
         if asked.WhichOneof("subject") == "model_name":
             return await self._resolved(asked.model_name)
@@ -108,6 +116,20 @@ class Queries:
                 metadata={"model": name},
             )
         return model
+
+    async def bound(self, name: str) -> tuple[Instance, Request]:
+        """Returns an instance that is bound, and what was placed for it.
+
+        Raises:
+            NotFound: No such instance.
+            FailedPrecondition: It is not bound (NO_PLACEMENT), or nothing is known any more that could serve it.
+        """
+        instance = await self._instance(name)
+        if not instance.HasField("placement"):
+            state = INSTANCE_STATE.from_proto(instance.state).value
+            raise FailedPrecondition(f"{name} is {state}, and nowhere", reason=ErrorReason.NO_PLACEMENT)
+        asked = pb.EvaluatePlacementRequest(model_name=model_of(name))
+        return instance, await self.request(asked)
 
     async def explain(
         self, name: str, *, explain_workers: int
@@ -145,13 +167,6 @@ class Queries:
         if not self._changes.synced:
             raise Unavailable("the scheduler has not heard from the registry yet", retry_after_s=1.0)
         self._mirror.sync(self._changes.snapshot())
-
-    async def _artifact(self, name: str) -> Artifact:
-        known = self._mirror.artifact(name)
-        if known is not None:
-            return known
-        asked = artifact_service_pb2.GetArtifactRequest(name=name)
-        return (await self._registry.artifacts.GetArtifact(asked)).artifact
 
     async def _instance(self, name: str) -> Instance:
         # The mirror is a moment behind, and a person who just stopped a model would be told of before.

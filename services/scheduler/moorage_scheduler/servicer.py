@@ -4,21 +4,30 @@ from collections.abc import AsyncIterator
 
 from google.rpc import status_pb2
 
+from moorage.common.v1 import placement_pb2
 from moorage.scheduler.v1 import scheduler_service_pb2 as pb
+from moorage.scheduler.v1 import simulation_pb2
 from moorage.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceServicer
 from moorage_common.core.errors import MoorageError
 from moorage_common.rpc.server import ServicerContext
 from moorage_common.rpc.status import to_status
 from moorage_scheduler.convert.outcomes import explanation_to_proto, placement_to_proto
-from moorage_scheduler.core.request import Outcome, tenant_of
+from moorage_scheduler.core.request import Outcome, Request, tenant_of
+from moorage_scheduler.core.snapshot import Snapshot
+from moorage_scheduler.forecasts import Forecasts
+from moorage_scheduler.predictor import Predict
 from moorage_scheduler.queries import Queries
+from moorage_scheduler.simulation import Simulations
 
 
 class SchedulerServicer(SchedulerServiceServicer):
-    """Answers from `queries`."""
+    """Answers from `queries`, of fleets on paper from `simulations`, of speeds from `forecasts`."""
 
-    def __init__(self, queries: Queries) -> None:
+    def __init__(self, queries: Queries, simulations: Simulations, predict: Predict) -> None:
         self._queries = queries
+        self._simulations = simulations
+        self._predict = predict
+        self._forecasts = Forecasts(queries=queries, simulations=simulations, predict=predict)
 
     async def EvaluatePlacement(
         self,
@@ -26,11 +35,10 @@ class SchedulerServicer(SchedulerServiceServicer):
         context: ServicerContext,
     ) -> pb.EvaluatePlacementResponse:
         """Where one more instance of a model would go."""
-        outcome = await self._queries.evaluate(request)
-        return pb.EvaluatePlacementResponse(
-            placement=placement_to_proto(outcome.placement) if outcome.placement else None,
-            explanation=explanation_to_proto(outcome.explanation),
-        )
+        wanted, snapshot = await self._queries.request(request), self._queries.snapshot()
+        outcome = self._queries.place(wanted, request.max_workers, snapshot)
+        placement, explanation = self._told(wanted, outcome, snapshot)
+        return pb.EvaluatePlacementResponse(placement=placement, explanation=explanation)
 
     async def EvaluatePlacements(
         self,
@@ -46,11 +54,30 @@ class SchedulerServicer(SchedulerServiceServicer):
             except MoorageError as error:
                 yield pb.EvaluatePlacementsResponse(index=index, status=to_status(error))
             else:
-                yield _evaluated(index, outcome)
+                placement, explanation = self._told(request, outcome, snapshot)
+                yield pb.EvaluatePlacementsResponse(
+                    index=index, status=status_pb2.Status(), placement=placement, explanation=explanation
+                )
                 if asked.commit and outcome.placement:
                     tenant = tenant_of(request.model, outcome.placement)
                     snapshot = snapshot.with_tenant(f"{request.model}/instances/evaluated-{index}", tenant)
             index += 1
+
+    async def SimulatePlacement(
+        self,
+        request: simulation_pb2.SimulatePlacementRequest,
+        context: ServicerContext,
+    ) -> simulation_pb2.SimulatePlacementResponse:
+        """Where models would go on a fleet that the request describes."""
+        return await self._simulations.simulate(request)
+
+    async def PredictPerformance(
+        self,
+        request: pb.PredictPerformanceRequest,
+        context: ServicerContext,
+    ) -> pb.PredictPerformanceResponse:
+        """How fast something is or would be."""
+        return await self._forecasts.answer(request)
 
     async def ExplainInstance(
         self,
@@ -63,11 +90,10 @@ class SchedulerServicer(SchedulerServiceServicer):
         )
         return pb.ExplainInstanceResponse(placement=placement, explanation=explanation)
 
-
-def _evaluated(index: int, outcome: Outcome) -> pb.EvaluatePlacementsResponse:
-    return pb.EvaluatePlacementsResponse(
-        index=index,
-        status=status_pb2.Status(),
-        placement=placement_to_proto(outcome.placement) if outcome.placement else None,
-        explanation=explanation_to_proto(outcome.explanation),
-    )
+    def _told(
+        self, request: Request, outcome: Outcome, snapshot: Snapshot
+    ) -> tuple[placement_pb2.Placement | None, placement_pb2.Explanation]:
+        explanation, placed = explanation_to_proto(outcome.explanation), outcome.placement
+        if placed is None:
+            return None, explanation
+        return placement_to_proto(placed, self._predict(snapshot, request, placed)), explanation

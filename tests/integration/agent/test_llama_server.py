@@ -4,14 +4,15 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import llama_server_double
 import pytest
 from agent_lab import EngineLab, assignment, break_wheel
 
+from moorage_agent.core.environment import program_environment
 from moorage_agent.core.spec import FlashAttention, GpuShare
 from moorage_agent.engines import tools
 from moorage_agent.engines.contract import EngineUnusable, Launch
@@ -21,6 +22,12 @@ from moorage_agent.engines.tools import printed_by
 from moorage_agent.engines.xllamacpp import XllamacppEngine
 from moorage_common.core.errors import ErrorReason
 from moorage_common.core.states import AcceleratorKind
+
+
+def launch(directory: Path, **options: Any) -> Launch:
+    spec = assignment(**options).spec
+    assert spec is not None
+    return Launch(spec=spec, model_path=directory / "m.gguf", directory=directory, host="127.0.0.1")
 
 
 @pytest.fixture
@@ -48,19 +55,21 @@ async def test_it_runs_as_the_wheel_does(
     await second.stop_all()
 
 
+EVERY_OPTION: dict[str, Any] = {
+    "gpus": (GpuShare(uuid="GPU-b", layers=3), GpuShare(uuid="GPU-a", layers=2)),
+    "flash_attention": FlashAttention.ON,
+    "micro_batch_size": 4096,
+    "unified_kv_cache": True,
+    "forbid_mmap": True,
+    "parallel_slots": 4,
+    "threads": 0,
+}
+
+
 async def test_every_option_is_said(http: aiohttp.ClientSession, binary: Path, tmp_path: Path) -> None:
-    spec = assignment().spec
-    assert spec is not None
-    spec = replace(
-        spec,
-        gpus=(GpuShare(uuid="GPU-b", layers=3), GpuShare(uuid="GPU-a", layers=2)),
-        flash_attention=FlashAttention.ON,
-        parallel_slots=4,
-        threads=0,
-    )
     engine = LlamaServerEngine(http, binary=binary, environment=os.environ, default_threads=7)
-    launch = Launch(spec=spec, model_path=tmp_path / "m.gguf", directory=tmp_path, host="127.0.0.1")
-    arguments = " ".join(engine.command(launch).arguments)
+    await engine.installed()
+    arguments = " ".join(engine.command(launch(tmp_path, **EVERY_OPTION)).arguments)
     for said in (
         "--parallel 4",
         "--threads 7",
@@ -68,9 +77,73 @@ async def test_every_option_is_said(http: aiohttp.ClientSession, binary: Path, t
         "--tensor-split 3,2",
         "--flash-attn on",
         "--cache-type-k f16",
+        "--batch-size 4096 --ubatch-size 4096",
+        "--ctx-checkpoints 4",
+        "--kv-unified",
+        "--load-mode none",
     ):
         assert said in arguments
+    assert "--mmproj" not in arguments
     assert engine.locate(tmp_path) is not None
+
+
+async def test_an_older_build_is_told_what_it_knows(
+    http: aiohttp.ClientSession, binary: Path, tmp_path: Path
+) -> None:
+    engine = LlamaServerEngine(http, binary=binary, environment=os.environ, default_threads=7)
+    arguments = engine.command(launch(tmp_path, **EVERY_OPTION)).arguments
+    assert "--no-mmap" in arguments
+    assert not {"--load-mode", "--ctx-checkpoints", "--kv-unified", "--cache-ram"} & set(arguments)
+
+
+async def test_slots_have_caches_of_their_own_unless_wished_otherwise(
+    http: aiohttp.ClientSession, binary: Path, tmp_path: Path
+) -> None:
+    engine = LlamaServerEngine(http, binary=binary, environment=os.environ, default_threads=7)
+    await engine.installed()
+    arguments = engine.command(launch(tmp_path)).arguments
+    assert "--no-kv-unified" in arguments
+    assert not {"--kv-unified", "--load-mode", "--no-mmap", "--flash-attn"} & set(arguments)
+
+
+async def test_a_projector_beside_the_model_is_loaded_with_it(
+    http: aiohttp.ClientSession, binary: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mmproj-model-f16.gguf").touch()
+    own = LlamaServerEngine(http, binary=binary, environment=os.environ, default_threads=1)
+    assert f"--mmproj {tmp_path}/mmproj-model-f16.gguf" in " ".join(own.command(launch(tmp_path)).arguments)
+    wheel = XllamacppEngine(http, environment=os.environ, default_threads=1)
+    spec = json.loads(Path(wheel.command(launch(tmp_path)).arguments[-1]).read_text(encoding="utf-8"))
+    assert spec["projector_path"] == f"{tmp_path}/mmproj-model-f16.gguf"
+
+
+SHOW = """
+import json, sys, xllamacpp
+from pathlib import Path
+from moorage_agent.engines.xllamacpp_server import ServerSpec, parameters
+spec = ServerSpec.from_json(json.loads(Path(sys.argv[1]).read_text()))
+found = parameters(xllamacpp, spec)
+print(json.dumps({name: str(getattr(found, name)) for name in sys.argv[2].split()}))
+"""
+
+
+async def test_the_wheel_is_told_every_option(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+    engine = XllamacppEngine(http, environment=os.environ, default_threads=7)
+    spec = engine.command(launch(tmp_path, **EVERY_OPTION)).arguments[-1]
+    expected = {
+        "n_parallel": "4",
+        "n_batch": "4096",
+        "n_ubatch": "4096",
+        "n_gpu_layers": "5",
+        "kv_unified": "True",
+        "n_ctx_checkpoints": "4",
+        "load_mode": "0",
+        "flash_attn_type": "1",
+    }
+    show = (sys.executable, "-c", SHOW, spec, " ".join(expected))
+    printed = await printed_by(show, environment=program_environment(os.environ))
+    found = json.loads(printed.stdout)
+    assert {name: value.rpartition(": ")[2].rstrip(">") for name, value in found.items()} == expected
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from agent_lab import break_wheel
 from agent_mesh import TELEMETRY, WORKER, BlobServer, PlayedMesh, StartAgent, eventually, free_port
-from fleet_tools import Fleet
+from fleet_tools import Agent, Fleet
 
 from moorage.agent.v1 import agent_service_pb2 as agent_pb
 from moorage.registry.v1 import artifact_pb2, instance_pb2, worker_pb2
@@ -108,6 +108,50 @@ async def test_an_idle_agent_is_small(mesh: PlayedMesh, start_agent: StartAgent)
     rss = psutil.Process(agent.process.pid).memory_info().rss
     print(f"an idle agent takes {rss / MIB:.0f} MiB")
     assert rss < 85 * MIB
+
+
+@pytest.mark.parametrize("primary", [WORKER, "other"])
+async def test_an_instance_over_several_workers_is_refused_and_stopped_by_all(
+    mesh: PlayedMesh, start_agent: StartAgent, primary: str
+) -> None:
+    start_agent()
+    await mesh.until_ready()
+    [engine] = (await mesh.fleet.worker(WORKER)).facts.engines
+    assert engine.single_worker_only
+    async with mesh.fleet.agents("other") as [other]:
+        await mesh.nominate()
+        await mesh.pull()
+        await mesh.until_instance(instance_pb2.INSTANCE_STATE_FETCHED)
+        await other_has_it(mesh, other)
+        [instance] = await mesh.fleet.instances()
+        subordinate = "other" if primary == WORKER else WORKER
+        binding = mesh.fleet.binding_over(instance, primary, subordinate)
+        for claim in binding.placement.claims:
+            claim.pool = "ram"
+        [result] = await mesh.fleet.bind(binding)
+        assert result.status.code == 0, result.status
+        failed = await mesh.until_instance(instance_pb2.INSTANCE_STATE_ERROR)
+        error = from_status(failed.error)
+        assert error.reason is ErrorReason.DISTRIBUTION_UNSUPPORTED
+        assert error.message.startswith(
+            "this agent" if primary == WORKER else f"workers/{WORKER}: this agent"
+        )
+        await mesh.fleet.stop()
+        await other.report(result.instance, instance_pb2.INSTANCE_STATE_STOPPED)
+        await mesh.until_instance(instance_pb2.INSTANCE_STATE_STOPPED)
+        assert (await mesh.fleet.worker(WORKER)).ram.claimed_bytes == 0
+
+
+async def other_has_it(mesh: PlayedMesh, other: Agent) -> None:
+    """Has another worker hold the artifact as well."""
+    [instance] = await mesh.fleet.instances()
+    await mesh.fleet.nominate((instance, ""))
+    [instance] = await mesh.fleet.instances()
+    await mesh.fleet.nominate((instance, "other"))
+    await other.report_copy("artifacts/tiny-artifact", artifact_pb2.COPY_STATE_READY)
+    await mesh.until_instance(instance_pb2.INSTANCE_STATE_FETCHED)
+    [instance] = await mesh.fleet.instances()
+    await mesh.fleet.nominate((instance, ""))
 
 
 async def test_a_killed_engine_is_started_again(mesh: PlayedMesh, start_agent: StartAgent, ask: Ask) -> None:

@@ -7,7 +7,9 @@ import signal
 
 import asyncpg
 import pytest
+from safetensors_files import write_model
 
+from moorage.common.v1 import engine_pb2
 from moorage.downloader.v1.blob_service_pb2 import ReadBlobRequest, StatBlobRequest
 from moorage.downloader.v1.download_service_pb2 import (
     CancelDownloadRequest,
@@ -20,7 +22,11 @@ from moorage.downloader.v1.download_service_pb2 import (
 )
 from moorage.registry.v1 import artifact_pb2 as states
 from moorage.registry.v1 import model_pb2
-from moorage.registry.v1.artifact_service_pb2 import CreateDownloadRecordRequest, GetDownloadRecordRequest
+from moorage.registry.v1.artifact_service_pb2 import (
+    CreateDownloadRecordRequest,
+    GetDownloadRecordRequest,
+    ListArtifactsRequest,
+)
 from moorage.registry.v1.audit_service_pb2 import ListAuditRecordsRequest
 from moorage_common.core.errors import (
     DataLoss,
@@ -114,6 +120,25 @@ async def test_a_model_is_resolved_as_soon_as_it_is_created(fleet, downloader, a
     assert artifact.files[0].sha256 == hashlib.sha256(tiny_model).hexdigest()
     assert artifact.files[0].digest_origin == states.DIGEST_ORIGIN_SOURCE
     assert artifact.pull.state == states.PULL_STATE_IDLE
+
+
+async def test_a_model_in_safetensors_is_resolved_stored_and_pulled(fleet, hub_root, downloader):
+    folder = write_model(hub_root / "org/model", shards=2, files=("tokenizer.json", "1_Pooling/config.json"))
+    await fleet.create(source="hf:org/model")
+    artifact = await fleet.get_artifact((await resolved(fleet)).artifact)
+    assert artifact.entry_point == "config.json"
+    facts = artifact.facts.safetensors
+    assert (facts.architecture, facts.head_count, facts.head_count_kv) == ("LlamaForCausalLM", 8, 2)
+    assert dict(facts.tensor_bytes_by_dtype) == {"BF16": facts.total_tensor_bytes - 256, "F32": 256}
+    assert facts.category == engine_pb2.MODEL_CATEGORY_LLM
+    chosen = 'facts.safetensors.model_type = "llama" AND facts.safetensors.category = LLM'
+    found = await fleet.client.artifacts.ListArtifacts(ListArtifactsRequest(filter=chosen))
+    assert [listed.name for listed in found.artifacts] == [artifact.name]
+    async with fleet.agent("gpu-01"):
+        await download(downloader)
+        await pulled(fleet, artifact.name)
+        for path in ("model-00002-of-00002.safetensors", "1_Pooling/config.json"):
+            assert (await read(downloader.client, artifact.name, path))[0] == (folder / path).read_bytes()
 
 
 @pytest.mark.parametrize(

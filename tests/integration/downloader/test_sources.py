@@ -4,6 +4,7 @@ import hashlib
 import os
 
 import pytest
+from safetensors_files import write_model
 
 from moorage_cli.quickstart.hub import Hub
 from moorage_common.core.errors import (
@@ -70,7 +71,7 @@ async def test_a_branch_and_shards(sources, add_file):
     [
         ("hf:org/other", NotFound, "source 'hf:org/other' not found: the hub knows no such repository"),
         ("hf:org/model@nope", NotFound, "no such revision"),
-        ("hf:org/model/x.gguf", NotFound, "has no file 'x.gguf'"),
+        ("hf:org/model/x.gguf", NotFound, "there is no 'x.gguf'"),
         ("hf:org/model", InvalidArgument, "name one of: a.gguf, b.gguf"),
     ],
 )
@@ -262,14 +263,40 @@ async def test_local_files_that_will_not_do(sources, tmp_path):
     (tmp_path / "out.gguf").symlink_to("/etc/hostname")
     (tmp_path / "in.gguf").symlink_to(tmp_path / "real.gguf")
     (tmp_path / "real.gguf").write_bytes(b"x")
+    (tmp_path / "loop.gguf").symlink_to("loop.gguf")
+    (tmp_path / "away").symlink_to("/etc")
+    (tmp_path / "crowded").mkdir()
+    for number in range(10_001):
+        (tmp_path / "crowded" / str(number)).touch()
     os.mkfifo(tmp_path / "pipe.gguf")
     for name, kind, said in [
         ("none.gguf", NotFound, "there is no file 'none.gguf'"),
         ("real.gguf/x.gguf", NotFound, "no file"),
-        ("folder.gguf", FailedPrecondition, "not a plain file"),
+        ("folder.gguf", NotFound, "no GGUF file and no config"),
+        ("loop.gguf", FailedPrecondition, "'loop.gguf' is a loop of symbolic links"),
+        ("away", FailedPrecondition, "not under the folder"),
+        ("away/hostname", FailedPrecondition, "not under the folder"),
+        ("crowded", FailedPrecondition, "more than 10,000 files"),
         ("pipe.gguf", FailedPrecondition, "not a plain file"),
         ("out.gguf", FailedPrecondition, "not under the folder"),
     ]:
         with pytest.raises(kind, match=said):
             await sources.resolve(f"file:{tmp_path}/{name}")
     assert (await sources.resolve(f"file:{tmp_path}/in.gguf")).size_bytes == 1
+
+
+async def test_a_local_folder_is_what_is_in_it_now(sources, tmp_path):
+    folder = write_model(tmp_path / "llama", shards=2, files=("tokenizer.json",))
+    artifact = await sources.resolve(f"file:{folder}")
+    assert len(artifact.files) == 5
+    assert (await read(sources, artifact, "tokenizer.json")) == (0, b"{}")
+    await sources.confirm(artifact)
+    (folder / "tokenizer.json").write_text('{"changed": true}')
+    with pytest.raises(FailedPrecondition, match="its revision is"):
+        await sources.confirm(artifact)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+async def test_the_web_lists_no_folders(hub, sources, name):
+    with pytest.raises(InvalidArgument, match="use hf: or file:"):
+        await sources.resolve(f"{hub.url}/org/model/resolve/main/{name}")

@@ -283,7 +283,7 @@ async def test_a_tail_that_missed_what_was_compacted_starts_over(database):
     async def put(*revisions):
         for revision in revisions:
             await writer.execute(
-                "INSERT INTO events VALUES ($1, 'MODEL', NULL, $2, now(), 'models/m')",
+                "INSERT INTO events VALUES ($1, 'MODEL', '{}', $2, now(), 'models/m')",
                 revision,
                 b"%d" % revision,
             )

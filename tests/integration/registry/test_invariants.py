@@ -30,13 +30,39 @@ INVARIANTS = {
         WHERE i.state IN ('STARTING', 'RUNNING', 'ERROR', 'UNREACHABLE', 'STOPPING') AND c.pool IS NULL""",
     "an instance has a worker exactly where its state says so": """
         SELECT uid FROM instances WHERE (worker_id IS NULL) <> (state IN ('PENDING', 'STOPPED'))""",
+    "an instance holds claims on each of its workers and on no other": """
+        SELECT i.uid FROM instances i,
+            LATERAL (SELECT array_agg(DISTINCT worker_id ORDER BY worker_id) AS held
+                     FROM claims WHERE instance_uid = i.uid) c,
+            LATERAL (SELECT array_agg(w ORDER BY w) AS named FROM unnest(i.worker_id || i.subordinates) w) n
+        WHERE i.state IN ('STARTING', 'RUNNING', 'ERROR', 'UNREACHABLE', 'STOPPING')
+            AND c.held IS DISTINCT FROM n.named""",
+    "members are those of instances over several workers that hold claims": """
+        SELECT i.uid FROM instances i,
+            LATERAL (SELECT array_agg(worker_id ORDER BY rank) AS members
+                     FROM instance_members WHERE instance_uid = i.uid) m
+        WHERE m.members IS DISTINCT FROM CASE WHEN i.subordinates <> '{}'
+            AND i.state IN ('STARTING', 'RUNNING', 'ERROR', 'UNREACHABLE', 'STOPPING')
+            THEN i.worker_id || i.subordinates END""",
+    "no worker takes part in two distributed vLLM instances": """
+        SELECT m.worker_id FROM instance_members m JOIN instances i ON i.uid = m.instance_uid
+        WHERE i.artifact_on_all GROUP BY m.worker_id HAVING count(*) > 1""",
+    "what has stopped in part is stopping": """
+        SELECT i.uid FROM instances i JOIN instance_members m ON m.instance_uid = i.uid
+        WHERE m.state = 'STOPPED' AND i.state <> 'STOPPING'""",
     "a running model has its replicas": """
         SELECT m.id FROM models m LEFT JOIN instances i ON i.model_id = m.id AND NOT i.retiring
         WHERE m.desired_state = 'RUNNING' GROUP BY m.id, m.replicas HAVING count(i.uid) <> m.replicas""",
     "nothing waits for an artifact that nobody brings": """
-        SELECT i.uid FROM instances i JOIN models m ON m.id = i.model_id WHERE i.state = 'FETCHING'
-        AND NOT EXISTS (SELECT 1 FROM artifact_copies c
-                        WHERE c.artifact_id = m.artifact_id AND c.worker_id = i.worker_id)""",
+        SELECT i.uid FROM instances i JOIN models m ON m.id = i.model_id,
+            unnest(CASE WHEN i.artifact_on_all THEN i.worker_id || i.subordinates ELSE ARRAY[i.worker_id] END) w
+        WHERE i.state = 'FETCHING' AND NOT EXISTS (
+            SELECT 1 FROM artifact_copies c WHERE c.artifact_id = m.artifact_id AND c.worker_id = w)""",
+    "what is fetched has its artifact wherever it is needed, unless it was lost since": """
+        SELECT i.uid FROM instances i JOIN models m ON m.id = i.model_id,
+            unnest(CASE WHEN i.artifact_on_all THEN i.worker_id || i.subordinates ELSE ARRAY[i.worker_id] END) w
+        WHERE i.state = 'FETCHED' AND NOT EXISTS (SELECT 1 FROM artifact_copies c
+            WHERE c.artifact_id = m.artifact_id AND c.worker_id = w AND c.state = 'READY')""",
     "revisions are consecutive": """
         SELECT revision FROM (SELECT revision, lag(revision) OVER (ORDER BY revision) AS before FROM events) e
         WHERE revision <> before + 1""",
@@ -52,13 +78,14 @@ class Chaos:
         self.random = random
         self.done = 0
         self.bound = 0
+        self.spread = 0
 
     async def run(self, steps: int) -> None:
         deeds: list[Callable[[str], Awaitable[object]]] = [
             self.create, self.create, self.scale, self.fleet.start, self.fleet.start, self.fleet.stop,
             self.fleet.delete, self.resolve, self.resolve, self.nominate, self.nominate, self.nominate,
             self.copies, self.copies, self.copies, self.bind, self.bind, self.bind, self.bind, self.report,
-            self.restart,
+            self.restart, self.nominate_over_several, self.bind_over_several, self.bind_over_several, self.stop_parts,
         ]  # fmt: skip
         for _ in range(steps):
             try:
@@ -79,7 +106,8 @@ class Chaos:
         )
 
     async def resolve(self, _):
-        await self.fleet.resolve_all(self.fleet.artifact(self.random.choice(["a1", "a2"])))
+        artifact = self.random.choice(["a1", "a2"])
+        await self.fleet.resolve_all(self.fleet.artifact(artifact, safetensors=artifact == "a2"))
 
     async def nominate(self, model):
         found = await self.fleet.instances(model)
@@ -95,6 +123,31 @@ class Chaos:
         if bindings:
             results = await self.fleet.bind(*bindings)
             self.bound += sum(result.status.code == 0 for result in results)
+
+    async def nominate_over_several(self, model):
+        for instance in await self.fleet.instances(model):
+            await self.fleet.nominate_over(instance, *self.several())
+
+    async def bind_over_several(self, model):
+        found = await self.fleet.instances(model)
+        bindings = []
+        for instance in found:
+            primary = instance.worker.removeprefix("workers/")
+            others = [worker for worker in self.several() if worker != primary]
+            bindings.append(self.fleet.binding_over(instance, *([primary] if primary else []), *others))
+        if bindings:
+            results = await self.fleet.bind(*bindings)
+            self.spread += sum(r.status.code == 0 and bool(r.instance.subordinates) for r in results)
+
+    def several(self):
+        return self.random.sample(WORKERS, self.random.randint(2, 3))
+
+    async def stop_parts(self, model):
+        for instance in await self.fleet.instances(model):
+            for agent in self.random.sample(self.agents, len(self.agents)):
+                await agent.report(
+                    instance, instance_pb2.INSTANCE_STATE_STOPPED, generation=instance.generation
+                )
 
     async def report(self, model):
         states = [
@@ -117,6 +170,7 @@ class Chaos:
         )
 
 
+@pytest.mark.rule("ledger")
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_invariants_hold_whatever_happens_at_once(fleet, database, seed):
     agents: list[Agent] = []
@@ -138,3 +192,4 @@ async def test_invariants_hold_whatever_happens_at_once(fleet, database, seed):
     await connection.close()
     assert broken == {}
     assert sum(one.bound for one in crowd) > 0
+    assert sum(one.spread for one in crowd) > 0

@@ -71,6 +71,7 @@ SORT_KEYS = {
     "placement.gpu_layers": lambda r: absent_first(
         None if r.placement is None else r.placement.get("gpu_layers", 0)
     ),
+    "placement.score": lambda r: absent_first(None if r.placement is None else r.placement.get("score", 0.0)),
     "explanation.verdict": lambda r: absent_first((r.explanation or {}).get("verdict")),
     "explanation.summary": lambda r: (r.explanation or {}).get("summary", ""),
     "endpoint": lambda r: r.endpoint,

@@ -3,7 +3,14 @@
 import asyncpg
 import pytest
 
-from moorage.registry.v1 import instance_pb2, instance_service_pb2, model_pb2, model_service_pb2
+from moorage.common.v1 import engine_pb2
+from moorage.registry.v1 import (
+    instance_pb2,
+    instance_service_pb2,
+    model_pb2,
+    model_service_pb2,
+    worker_pb2,
+)
 from moorage_common.core.errors import (
     Aborted,
     AlreadyExists,
@@ -152,6 +159,110 @@ async def test_an_unknown_field_in_a_mask_is_refused(fleet, registry):
     with pytest.raises(InvalidArgument) as caught:
         await registry.client.models.UpdateModel(update)
     assert [violation.field for violation in caught.value.violations] == ["update_mask", "update_mask"]
+
+
+VLLM = {
+    "engine": engine_pb2.ENGINE_KIND_VLLM,
+    "engine_version": ">=0.30,<0.33",
+    "category": engine_pb2.MODEL_CATEGORY_EMBEDDING,
+    "vllm": engine_pb2.VllmOptions(
+        gpu_memory_utilization=0.75, tensor_parallel_size=2, dtype=engine_pb2.VLLM_DTYPE_F16
+    ),
+    "placement": model_pb2.PlacementPolicy(
+        gpus=[
+            model_pb2.GpuSelector(worker="workers/a", uuid="GPU-1"),
+            model_pb2.GpuSelector(
+                worker="workers/b",
+                position=model_pb2.GpuPosition(kind=worker_pb2.ACCELERATOR_KIND_CUDA, index=0),
+            ),
+        ],
+        gpus_per_replica=2,
+        primary_worker="workers/b",
+    ),
+}
+
+
+async def test_what_is_wanted_of_vllm_is_kept_as_it_was_given(fleet):
+    made = await fleet.create(**VLLM)
+    for model in (made, await fleet.model()):
+        for field, value in VLLM.items():
+            assert getattr(model, field) == value
+    plain = await fleet.create("plain")
+    assert (plain.engine_version, plain.category) == ("", engine_pb2.MODEL_CATEGORY_UNSPECIFIED)
+    assert not plain.HasField("vllm")
+
+
+async def test_it_is_changed_by_mask_while_the_model_is_stopped(fleet, registry):
+    await fleet.create(**VLLM)
+    wanted = model_pb2.Model(
+        name="models/tiny",
+        engine_version="0.32.0",
+        category=engine_pb2.MODEL_CATEGORY_RERANKER,
+        vllm=engine_pb2.VllmOptions(max_model_len=8192),
+        placement=model_pb2.PlacementPolicy(forbid_distributed=True),
+    )
+    paths = ["engine_version", "category", "vllm", "placement"]
+    update = model_service_pb2.UpdateModelRequest(model=wanted, update_mask={"paths": paths})
+    with pytest.raises(FailedPrecondition):
+        await registry.client.models.UpdateModel(update)
+    await fleet.stop()
+    changed = (await registry.client.models.UpdateModel(update)).model
+    for path in paths:
+        assert getattr(changed, path) == getattr(wanted, path)
+    assert changed.engine == engine_pb2.ENGINE_KIND_VLLM
+    back = model_service_pb2.UpdateModelRequest(
+        model=model_pb2.Model(name="models/tiny"), update_mask={"paths": paths}
+    )
+    cleared = (await registry.client.models.UpdateModel(back)).model
+    assert not cleared.HasField("vllm")
+    assert not cleared.HasField("placement")
+
+
+async def test_every_contradiction_is_told_at_once_also_in_a_change(fleet, registry):
+    contradictory = {
+        "llama_cpp": engine_pb2.LlamaCppOptions(threads=2),
+        "engine_version": "newest",
+        "replicas": 2,
+    }
+    with pytest.raises(InvalidArgument) as caught:
+        await fleet.create(**VLLM | contradictory)
+    fields = {violation.field for violation in caught.value.violations}
+    assert fields == {"model.llama_cpp", "model.engine_version", "model.placement.gpus_per_replica"}
+    await fleet.create(**VLLM)
+    update = model_service_pb2.UpdateModelRequest(
+        model=model_pb2.Model(name="models/tiny", replicas=2), update_mask={"paths": ["replicas"]}
+    )
+    with pytest.raises(InvalidArgument, match="2 x 2 replicas = 4 GPUs, and placement"):
+        await registry.client.models.UpdateModel(update)
+    assert (await fleet.model()).replicas == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        (model_pb2.Model(vllm=engine_pb2.VllmOptions(gpu_memory_utilization=1.5)), "gpu_memory_utilization"),
+        (
+            model_pb2.Model(vllm=engine_pb2.VllmOptions(gpu_memory_utilization=float("nan"))),
+            "gpu_memory_utilization",
+        ),
+        (model_pb2.Model(vllm=engine_pb2.VllmOptions(tensor_parallel_size=-1)), "tensor_parallel_size"),
+        (model_pb2.Model(placement=model_pb2.PlacementPolicy(gpus_per_replica=-1)), "gpus_per_replica"),
+        (model_pb2.Model(placement=model_pb2.PlacementPolicy(primary_worker="gpu-01")), "primary_worker"),
+        (
+            model_pb2.Model(
+                placement=model_pb2.PlacementPolicy(gpus=[model_pb2.GpuSelector(worker="workers/a")])
+            ),
+            "gpus[0]",
+        ),
+        (model_pb2.Model(category=99), "category"),
+    ],
+)
+async def test_values_that_cannot_be_are_refused_with_their_field(registry, model, field):
+    model.source = "hf:a/b"
+    request = model_service_pb2.CreateModelRequest(model_id="tiny", model=model)
+    with pytest.raises(InvalidArgument) as caught:
+        await registry.client.models.CreateModel(request)
+    assert any(field in violation.field for violation in caught.value.violations)
 
 
 async def test_scaling_adds_and_removes_instances(fleet, registry):

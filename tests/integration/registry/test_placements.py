@@ -108,6 +108,7 @@ async def test_memory_runs_out_exactly_at_capacity_and_says_by_how_much(fleet):
         assert (await fleet.worker()).accelerator_memory[0].available_bytes == 0
 
 
+@pytest.mark.rule("ledger")
 async def test_racing_schedulers_never_overcommit(fleet):
     async with fleet.agent(gpu_bytes=5 * GIB) as agent:
         await placed_everywhere(fleet, agent, replicas=12)

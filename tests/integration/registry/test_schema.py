@@ -1,13 +1,20 @@
 """The migrations lead to exactly the tables that the code knows, and the application role cannot alter them."""
 
+import secrets
+from urllib.parse import urlsplit
+
 import asyncpg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from sqlalchemy.pool import NullPool
 
+from moorage_cli.launcher.pgurls import with_database
 from moorage_common.core.errors import FailedPrecondition, Internal
 from moorage_registry.store.database import create_engine
-from moorage_registry.store.migrate import migrate
+from moorage_registry.store.migrate import MIGRATIONS, migrate
 from moorage_registry.store.schema import metadata
 
 
@@ -53,6 +60,62 @@ async def test_a_role_that_may_not_migrate_is_told_so_in_one_line(database, capf
     said = capfd.readouterr().err.strip().splitlines()
     assert len(said) == 1
     assert said[0].startswith("moorage-registry: a migration failed: ")
+    await connection.close()
+
+
+@pytest.fixture
+async def tables_of(postgres):
+    """Makes a database with the tables of an earlier revision; returns its owner's URL."""
+    name = f"moorage_earlier_{secrets.token_hex(4)}"
+    owner = with_database(postgres.owner, name)
+    administering = await asyncpg.connect(postgres.superuser)
+    await administering.execute(f"CREATE DATABASE {name} OWNER {urlsplit(postgres.owner).username}")
+
+    def upgrade(connection, revision):
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    async def make(revision):
+        engine = create_engine(owner, poolclass=NullPool)
+        async with engine.connect() as connection:
+            await connection.run_sync(upgrade, revision)
+            await connection.commit()
+        await engine.dispose()
+        return owner
+
+    yield make
+    await administering.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await administering.close()
+
+
+async def test_what_an_earlier_registry_wrote_keeps_its_meaning(tables_of):
+    """Models without options, instances on one worker, events for one worker or none."""
+    owner = await tables_of("0002")
+    connection = await asyncpg.connect(owner)
+    record = "1, now(), now()"
+    await connection.execute(
+        f"""
+        INSERT INTO workers VALUES ('w', {record}, 'w', 'n', 'READY', false, '{{}}', '{{}}', '{{}}', NULL, NULL);
+        INSERT INTO models (uid, version, created_at, updated_at, id, labels, source, llama_cpp, replicas, placement,
+            desired_state, resolution_state) VALUES ('m', {record}, 'm', '{{}}', 'hf:a/b', '{{}}', 1, '{{}}', 'RUNNING',
+            'RESOLVING');
+        INSERT INTO instances (uid, version, created_at, updated_at, model_id, id, state, state_at, worker_id, endpoint,
+            restart_count, retiring, generation, evicting)
+            VALUES ('i', {record}, 'm', 'i', 'RUNNING', now(), 'w', '', 0, false, 1, false);
+        INSERT INTO outbox (kind, name, worker_id, event) VALUES ('MODEL', 'models/m', NULL, 'x');
+        INSERT INTO events VALUES (1, 'INSTANCE', 'w', 'x', now(), 'models/m/instances/i');
+        """
+    )
+    await migrate(owner)
+    model = await connection.fetchrow("SELECT engine_version, vllm, category FROM models")
+    assert tuple(model) == ("", "{}", None)
+    instance = await connection.fetchrow("SELECT subordinates, artifact_on_all FROM instances")
+    assert tuple(instance) == ([], False)
+    assert await connection.fetchval("SELECT worker_ids FROM outbox") == []
+    assert await connection.fetchval("SELECT worker_ids FROM events") == ["w"]
     await connection.close()
 
 

@@ -324,7 +324,9 @@ async def test_several_at_once_who_sequence_keep_the_order(database):
         connection = await asyncpg.connect(database.owner)
         for turn in range(100):
             await connection.execute(
-                "INSERT INTO outbox (kind, name, event) VALUES ('MODEL', $1, $2)", name, b"%d" % turn
+                "INSERT INTO outbox (kind, name, worker_ids, event) VALUES ('MODEL', $1, '{}', $2)",
+                name,
+                b"%d" % turn,
             )
         await connection.close()
 
@@ -360,7 +362,7 @@ async def test_a_watcher_that_falls_out_of_the_ring_is_sent_away_with_where_to_r
         first = tail.revision + 1
         for revision in range(first, first + count):
             await writer.execute(
-                "INSERT INTO events VALUES ($1, 'MODEL', NULL, 'x', now(), 'models/m')", revision
+                "INSERT INTO events VALUES ($1, 'MODEL', '{}', 'x', now(), 'models/m')", revision
             )
         await writer.execute("UPDATE watch_state SET revision = $1", first + count - 1)
         tail.heed(first + count - 1)

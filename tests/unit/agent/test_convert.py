@@ -9,13 +9,13 @@ from moorage_agent.core.domain import CopyAssignment, EnginePhase, EngineStatus,
 from moorage_agent.core.fault import Fault
 from moorage_agent.core.measure import Measurements
 from moorage_agent.core.reports import CopyReport, InstanceReport
-from moorage_agent.core.spec import EngineSpec, GpuShare
+from moorage_agent.core.spec import EngineSpec, FlashAttention, GpuShare
 from moorage_agent.devices.gpus import Gpu
 from moorage_agent.devices.host import HostFacts
 from moorage_agent.engines.contract import InstalledEngine
 from moorage_agent.mesh import convert
 from moorage_agent.mesh.facts import NodeIdentity, Reserved, StandingFacts, node_facts
-from moorage_common.core.errors import DataLoss, InvalidArgument
+from moorage_common.core.errors import DataLoss, ErrorReason, InvalidArgument
 from moorage_common.core.placement import KvCacheType
 from moorage_common.core.states import AcceleratorKind, CopyState, EngineKind, InstanceState
 from moorage_common.rpc.status import from_status
@@ -51,8 +51,10 @@ def test_defaults_of_a_spec() -> None:
 
 def test_the_placement_decides_over_the_wish() -> None:
     options = engine_pb2.LlamaCppOptions(
-        context_length=8192, parallel_slots=4, kv_cache_type=engine_pb2.KV_CACHE_TYPE_Q8_0, threads=3
-    )
+        context_length=8192, parallel_slots=4, kv_cache_type=engine_pb2.KV_CACHE_TYPE_Q8_0, threads=3,
+        flash_attention=engine_pb2.FLASH_ATTENTION_ON, micro_batch_size=1024, unified_kv_cache=True,
+        forbid_mmap=True,
+    )  # fmt: skip
     claims = [
         placement_pb2.MemoryClaim(pool="GPU-b", layers=20),
         placement_pb2.MemoryClaim(pool="GPU-a", layers=13),
@@ -65,8 +67,39 @@ def test_the_placement_decides_over_the_wish() -> None:
     assert spec is not None
     assert (spec.context_length, spec.parallel_slots, spec.threads) == (2048, 4, 3)
     assert spec.kv_cache_type is KvCacheType.Q8_0
+    assert spec.flash_attention is FlashAttention.ON
+    assert (spec.micro_batch_size, spec.unified_kv_cache, spec.forbid_mmap) == (1024, True, True)
     assert spec.gpus == (GpuShare(uuid="GPU-b", layers=20), GpuShare(uuid="GPU-a", layers=13))
     assert spec.gpu_layers == 33
+
+
+MEMBERS = [
+    worker_service_pb2.InstanceMember(worker=f"workers/{worker}", rank=rank)
+    for rank, worker in enumerate("ab")
+]
+
+
+def test_the_placements_engine_is_the_one_that_runs() -> None:
+    placement = placement_pb2.Placement(engine=engine_pb2.ENGINE_KIND_VLLM)
+    [assignment] = convert.desired_state(state(instance(placement=placement))).instances
+    assert assignment.spec is not None
+    assert assignment.spec.kind is EngineKind.VLLM
+
+
+def test_what_is_spread_over_several_workers_is_refused_and_the_rest_is_not() -> None:
+    spread, alone = convert.desired_state(state(instance(members=MEMBERS), instance(uid="v"))).instances
+    assert spread.spec is None
+    assert spread.refusal is not None
+    assert spread.refusal.reason is ErrorReason.DISTRIBUTION_UNSUPPORTED
+    assert "2 workers" in spread.refusal.message
+    assert alone.spec is not None
+    assert alone.refusal is None
+
+
+def test_it_is_stopped_like_any_other() -> None:
+    stop = instance(members=MEMBERS, action=worker_service_pb2.INSTANCE_ACTION_STOP)
+    [assignment] = convert.desired_state(state(stop)).instances
+    assert (assignment.spec, assignment.refusal) == (None, None)
 
 
 def test_what_should_stop_needs_no_spec() -> None:
@@ -174,7 +207,12 @@ def test_facts(system: str, machine: str, expected: tuple[int, int]) -> None:
         identity=NodeIdentity(node_id="n", agent_address="h:1", agent_version="0"),
         host=HostFacts(hostname="h", system=system, machine=machine, cpu_cores=2, ram_total_bytes=1000),
         engines=(
-            InstalledEngine(kind=EngineKind.LLAMA_CPP, version="1", accelerators=(AcceleratorKind.CUDA,)),
+            InstalledEngine(
+                kind=EngineKind.LLAMA_CPP,
+                version="1",
+                accelerators=(AcceleratorKind.CUDA,),
+                single_worker_only=True,
+            ),
         ),
         reserved=Reserved(ram_bytes=5000, gpu_bytes=30),
     )
@@ -183,3 +221,4 @@ def test_facts(system: str, machine: str, expected: tuple[int, int]) -> None:
     # What is reserved never exceeds what is there.
     assert (facts.ram_reserved_bytes, facts.accelerators[0].memory_reserved_bytes) == (1000, 30)
     assert list(facts.engines[0].accelerator_kinds) == [worker_pb2.ACCELERATOR_KIND_CUDA]
+    assert facts.engines[0].single_worker_only

@@ -75,6 +75,16 @@ def test_an_instance_that_should_stop_is_stopped_when_its_engine_is_gone(phase: 
 
 
 @pytest.mark.parametrize("phase", list(EnginePhase))
+def test_what_is_refused_is_an_error_whatever_is_left_of_it(phase: EnginePhase) -> None:
+    refused = InstanceAssignment(
+        uid="u", instance="models/m/instances/i", generation=2, spec=None, refusal=FAULT
+    )
+    for actual in (Actual(), Actual(engines=(engine(phase),))):
+        [report] = instance_reports(DesiredState(instances=(refused,)), actual)
+        assert (report.generation, report.state, report.error) == (2, InstanceState.ERROR, FAULT)
+
+
+@pytest.mark.parametrize("phase", list(EnginePhase))
 def test_of_an_engine_of_another_generation_nothing_is_said(phase: EnginePhase) -> None:
     [report] = instance_reports(desired(SPEC, 2), Actual(engines=(engine(phase),), copies=(READY,)))
     assert (report.generation, report.state) == (2, InstanceState.STARTING)

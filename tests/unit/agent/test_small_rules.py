@@ -32,6 +32,13 @@ SPEC = EngineSpec(
 
 def test_a_spec_survives_being_written_down() -> None:
     assert EngineSpec.from_json(json.loads(json.dumps(SPEC.to_json()))) == SPEC
+
+
+def test_a_spec_of_before_some_options_is_one_without_them() -> None:
+    fields = SPEC.to_json()
+    for name in ("micro_batch_size", "unified_kv_cache", "forbid_mmap"):
+        del fields[name]
+    assert EngineSpec.from_json(fields) == SPEC
     assert SPEC.gpu_layers == 5
 
 

@@ -73,7 +73,7 @@ class TestCounters:
         "text", ["", "llamacpp:prompt_tokens_total 1", LLAMA_CPP.replace("20000", "many")]
     )
     def test_what_is_not_whole_is_refused(self, text: str) -> None:
-        with pytest.raises(ValueError, match="missing|convert"):
+        with pytest.raises(ValueError, match=r"missing|convert"):
             llama_cpp_counters(text)
 
 

@@ -1,4 +1,4 @@
-from moorage.common.v1.model_facts_pb2 import GgufFacts, ModelFacts
+from moorage.common.v1.model_facts_pb2 import GgufFacts, ModelFacts, SafetensorsFacts
 from moorage.registry.v1.artifact_pb2 import Artifact, ArtifactFile
 from moorage_cli.views.facts import describe_artifact, describe_pin
 
@@ -15,3 +15,12 @@ def test_an_artifact_in_a_line() -> None:
     assert describe_pin(artifact) == "artifacts/a, 2.00 KiB"
     artifact.revision = "0123456789abcdef"
     assert describe_pin(artifact) == "artifacts/a, 2.00 KiB, revision 0123456789ab"
+
+
+def test_a_model_in_safetensors_in_a_line() -> None:
+    facts = SafetensorsFacts(model_type="qwen3", block_count=36, dtype="bfloat16")
+    artifact = Artifact(size_bytes=1024, facts=ModelFacts(safetensors=facts))
+    assert describe_artifact(artifact) == "0 files, 1.00 KiB, qwen3 with 36 layers, bfloat16"
+    facts.quantization = "fp8"
+    artifact = Artifact(size_bytes=1024, facts=ModelFacts(safetensors=facts))
+    assert describe_artifact(artifact) == "0 files, 1.00 KiB, qwen3 with 36 layers, fp8"

@@ -133,6 +133,7 @@ def test_instances_show_what_they_hold_and_why_they_do_not_answer() -> None:
         state=InstanceState.INSTANCE_STATE_ERROR,
         state_time=AN_HOUR_AGO,
         worker="workers/w",
+        subordinates=["workers/x", "workers/y"],
         placement=placement,
         restart_count=4,
         error=Status(message="the engine exited"),
@@ -145,7 +146,7 @@ def test_instances_show_what_they_hold_and_why_they_do_not_answer() -> None:
         endpoint="http://w:1/v1",
     )
     assert instance_rows([failing, leaving], now=NOW).cells == (
-        ("a/1", "ERROR", "w", "2.00 KiB", "3/33 layers", "4", "1 h", "the engine exited"),
+        ("a/1", "ERROR", "w +2", "2.00 KiB", "3/33 layers", "4", "1 h", "the engine exited"),
         ("a/2", "RUNNING, evicting", "", "", "", "", "", "http://w:1/v1"),
     )
 

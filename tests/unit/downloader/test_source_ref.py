@@ -21,6 +21,7 @@ from moorage_downloader.core.source_ref import HubRef, LocalRef, WebRef, is_loop
         ("http://[::1]:8000/m.gguf", WebRef(url="http://[::1]:8000/m.gguf")),
         ("file:/models/m.gguf", LocalRef(path="/models/m.gguf")),
         ("file:///models/m.gguf", LocalRef(path="/models/m.gguf")),
+        ("file:/models/llama/", LocalRef(path="/models/llama")),
         ("file://localhost/models/m.gguf", LocalRef(path="/models/m.gguf")),
     ],
 )
@@ -53,7 +54,7 @@ def test_reads_every_form(text, ref):
         ("http://host/m.gguf", "use https"),
         ("http://127.0.0.1.evil.com/m.gguf", "use https"),
         ("file:m.gguf", "absolute"),
-        ("file:/models/", "absolute"),
+        ("file:/", "absolute"),
         ("file:/models/../etc/passwd", r"'\.\.'"),
         ("file://server/m.gguf", "another machine"),
     ],

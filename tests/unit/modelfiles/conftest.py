@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from moorage_common.modelfiles.gguf import read_gguf_files
+
 U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
 FORMATS = {
     U8: "B",
@@ -110,3 +112,13 @@ def new_gguf():
 @pytest.fixture(scope="session")
 def new_llama():
     return llama
+
+
+@pytest.fixture
+def facts_of(tmp_path):
+    """Reads the facts of files in the making."""
+
+    def read(*ggufs):
+        return read_gguf_files([gguf.write(tmp_path / f"m{n}.gguf") for n, gguf in enumerate(ggufs)])
+
+    return read

@@ -3,16 +3,16 @@
 import pytest
 
 from moorage_common.core.errors import ErrorReason, FailedPrecondition, MoorageError
-from moorage_common.modelfiles.architectures import ARCHITECTURES, ENCODERS, SLIDING_WINDOWS
-from moorage_common.modelfiles.gguf import read_gguf_files
-
-
-@pytest.fixture
-def facts_of(tmp_path):
-    def read(*ggufs):
-        return read_gguf_files([gguf.write(tmp_path / f"m{n}.gguf") for n, gguf in enumerate(ggufs)])
-
-    return read
+from moorage_common.core.placement import ModelCategory
+from moorage_common.modelfiles.architectures import (
+    ARCHITECTURES,
+    ENCODERS,
+    RECURRENT,
+    RESIDUAL_FIRST,
+    SLIDING_WINDOWS,
+    UNCACHED,
+    UNROTATED,
+)
 
 
 def test_a_plain_model(new_llama, kinds, facts_of):
@@ -63,65 +63,6 @@ def test_per_block_arrays(new_llama, kinds, facts_of):
     assert facts.key_length == 4
 
 
-def test_a_mixture_of_experts_with_a_compressed_cache(new_llama, kinds, facts_of):
-    gguf = new_llama(architecture="deepseek2")
-    numbers = {
-        "expert_count": 64, "expert_used_count": 6, "expert_feed_forward_length": 1408, "attention.head_count": 16,
-        "attention.head_count_kv": 1, "attention.key_length": 576, "attention.value_length": 512,
-        "attention.kv_lora_rank": 512,
-    }  # fmt: skip
-    for name, number in numbers.items():
-        gguf.key(f"deepseek2.{name}", kinds.U32, number)
-    facts = facts_of(gguf)
-    assert (facts.expert_count, facts.expert_used_count, facts.expert_feed_forward_length) == (64, 6, 1408)
-    assert facts.feed_forward_lengths == (1408, 1408)
-    assert (facts.key_length, facts.value_length) == (576, 512)
-    assert facts.kv_lora_rank == 0  # converted before llama.cpp compressed the cache
-    gguf.key("deepseek2.attention.key_length_mla", kinds.U32, 192)
-    assert facts_of(gguf).kv_lora_rank == 512
-
-
-@pytest.mark.parametrize(
-    ("architecture", "keys", "window", "blocks"),
-    [
-        ("gemma3", {"attention.sliding_window": 512}, 512, "11111011"),
-        ("gemma3", {}, 0, ""),
-        ("gemma2", {}, 4096, "10101010"),
-        ("gpt-oss", {"attention.sliding_window": 128}, 128, "10101010"),
-        ("llama4", {}, 8192, "11101110"),
-        ("llama4", {"attention.sliding_window": 0}, 0, ""),
-        ("cohere2moe", {"attention.sliding_window": 64}, 64, "01110111"),
-        ("gemma3", {"attention.sliding_window": 64, "attention.sliding_window_pattern": 2}, 64, "10101010"),
-        (
-            "gemma4",
-            {"attention.sliding_window": 64, "attention.sliding_window_pattern": [1, 0, 1]},
-            64,
-            "10100000",
-        ),
-        ("llama", {"attention.sliding_window": 64}, 0, ""),
-    ],
-)
-def test_sliding_windows(new_llama, kinds, facts_of, architecture, keys, window, blocks):
-    gguf = new_llama(architecture=architecture, blocks=8).key(
-        f"{architecture}.attention.head_count", kinds.U32, 4
-    )
-    for name, content in keys.items():
-        kind = kinds.ARRAY if isinstance(content, list) else kinds.U32
-        gguf.key(
-            f"{architecture}.{name}", kind, (kinds.BOOL, content) if isinstance(content, list) else content
-        )
-    facts = facts_of(gguf)
-    assert facts.sliding_window == window
-    assert "".join(str(int(block)) for block in facts.sliding_window_blocks) == blocks
-
-
-def test_blocks_without_a_cache_have_no_window(new_llama, kinds, facts_of):
-    gguf = new_llama(architecture="lfm2", blocks=4).key("lfm2.attention.sliding_window", kinds.U32, 64)
-    gguf.key("lfm2.attention.head_count", kinds.U32, 4)
-    gguf.key("lfm2.attention.head_count_kv", kinds.ARRAY, (kinds.U32, [0, 2, 0, 2]))
-    assert facts_of(gguf).sliding_window_blocks == (False, True, False, True)
-
-
 def test_tied_embeddings(new_gguf, new_llama, facts_of):
     gguf = new_llama()
     gguf.tensors.pop()
@@ -129,28 +70,6 @@ def test_tied_embeddings(new_gguf, new_llama, facts_of):
     encoder = new_llama(architecture="bert")
     encoder.tensors.pop()
     assert not facts_of(encoder).tied_embedding
-
-
-def test_repacked_bytes_are_those_of_matrices_of_some_types(new_llama, facts_of):
-    gguf = new_llama()
-    gguf.tensor("blk.1.ffn_up.weight", (32, 64), kind=2, size=64 * 18)
-    gguf.tensor("blk.1.ffn_norm.weight", (32,), kind=2, size=18)
-    gguf.tensor("output_extra.weight", (32, 2), kind=20, size=36)
-    facts = facts_of(gguf)
-    assert facts.block_repack_bytes == (0, 64 * 18)
-    assert facts.output_repack_bytes == 36
-    assert facts.block_bytes[1] == 4096 + 64 * 18 + 18
-
-
-def test_a_tied_embedding_is_repacked_as_the_output_head(new_gguf, new_llama, facts_of):
-    def model(*heads):
-        gguf = new_gguf(keys=new_llama().keys).tensor("token_embd.weight", (32, 10), kind=2, size=10 * 18)
-        for head in heads:
-            gguf.tensor(head, (32, 10))
-        return facts_of(gguf)
-
-    assert model().output_repack_bytes == model().token_embedding_bytes == 10 * 18
-    assert model("output.weight").output_repack_bytes == 0
 
 
 def shards(new_gguf, new_llama, kinds, *, count=2, total=None):
@@ -230,6 +149,67 @@ def test_says_which_key_is_wrong(new_llama, kinds, facts_of, spoil, said):
     assert said in caught.value.message
 
 
-def test_the_tables_of_architectures_agree():
-    assert ENCODERS <= ARCHITECTURES
-    assert set(SLIDING_WINDOWS) <= ARCHITECTURES
+@pytest.mark.parametrize("table", [ENCODERS, UNCACHED, UNROTATED, RESIDUAL_FIRST, SLIDING_WINDOWS, RECURRENT])
+def test_the_tables_of_architectures_agree(table):
+    assert set(table) <= ARCHITECTURES
+
+
+@pytest.mark.parametrize(
+    ("architecture", "pooling", "category"),
+    [
+        ("llama", None, ModelCategory.LLM),
+        ("llama", 0, ModelCategory.LLM),
+        ("qwen3", 3, ModelCategory.EMBEDDING),
+        ("qwen3", 4, ModelCategory.RERANKER),
+        ("bert", None, ModelCategory.EMBEDDING),
+        ("bert", 4, ModelCategory.RERANKER),
+    ],
+)
+def test_what_a_model_is_for(new_llama, kinds, facts_of, architecture, pooling, category):
+    gguf = new_llama(architecture=architecture)
+    if pooling is not None:
+        gguf.key(f"{architecture}.pooling_type", kinds.U32, pooling)
+    assert facts_of(gguf).category is category
+
+
+def test_a_projector_beside_a_model(new_gguf, new_llama, kinds, facts_of):
+    projector = (
+        new_gguf().key("general.architecture", kinds.STRING, "clip").tensor("v.patch_embd.weight", (32, 8))
+    )
+    alone, both = facts_of(new_llama()), facts_of(new_llama(), projector)
+    assert (alone.projector_bytes, both.projector_bytes) == (0, 4 * 32 * 8)
+    assert both.total_tensor_bytes == alone.total_tensor_bytes
+    assert both.parameter_count == alone.parameter_count
+
+
+def test_blocks_that_guess_further_tokens(new_llama, kinds, facts_of):
+    gguf = new_llama(architecture="glm4moe", blocks=3).key("glm4moe.attention.head_count", kinds.U32, 4)
+    facts = facts_of(gguf.key("glm4moe.nextn_predict_layers", kinds.U32, 1))
+    assert facts.nextn_block_count == 1
+    assert facts.block_key_elements == (32, 32, 0)
+    assert facts.block_bytes == (4096,) * 3
+    switch = new_llama(architecture="graniteswitch", blocks=3)
+    assert facts_of(switch.key("graniteswitch.nextn_predict_layers", kinds.U32, 1)).nextn_block_count == 0
+
+
+def test_shapes_of_feed_forward_layers(new_llama, kinds, facts_of):
+    def model(architecture, *tensors, **numbers):
+        gguf = new_llama(architecture=architecture).key(f"{architecture}.feed_forward_length", kinds.U32, 64)
+        for name, shape in tensors:
+            gguf.tensor(f"blk.0.{name}.weight", shape)
+        for name, number in numbers.items():
+            gguf.key(f"{architecture}.{name}", kinds.BOOL, number)
+        return facts_of(gguf)
+
+    up, gate, fused = ("ffn_up", (32, 64)), ("ffn_gate", (32, 64)), ("ffn_up", (32, 128))
+    around = ("attn_norm", (32,)), ("attn_output", (32, 32))
+    assert model("llama", up).ungated_feed_forward
+    assert not model("llama", up, gate).ungated_feed_forward
+    assert not model("phi3", fused).ungated_feed_forward
+    assert not model("qwen3moe", ("ffn_gate_up_exps", (32, 128, 4))).ungated_feed_forward
+    assert model("command-r", up, gate, *around).parallel_feed_forward
+    assert not model("llama", up, gate, *around, ("ffn_norm", (32,))).parallel_feed_forward
+    assert not model("olmo2", up, gate, *around, ("post_attention_norm", (32,))).parallel_feed_forward
+    assert model("gptneox", up, use_parallel_residual=True).parallel_feed_forward
+    assert model("phi3", ("attn_qkv", (32, 96))).fused_attention
+    assert not model("qwen3next", ("attn_qkv", (32, 96))).fused_attention

@@ -6,8 +6,8 @@ import pytest
 
 from moorage_common.core.errors import ErrorReason, FailedPrecondition
 from moorage_common.modelfiles.gguf import read_gguf_files
-from moorage_common.modelfiles.gguf_cursor import Need
 from moorage_common.modelfiles.gguf_header import SkippedArray, parse_header
+from moorage_common.modelfiles.ranges import Need
 
 
 def drive(data, *, size=None, chunk=None):

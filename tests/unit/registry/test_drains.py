@@ -71,6 +71,19 @@ def test_a_worker_that_does_not_answer_blocks_everything(state):
     assert "force" in found.obstacle.remedy
 
 
+def test_what_stops_on_several_workers_waits_for_all_of_them():
+    peers = [
+        replace(WORKER, id="gpu-02"),
+        replace(WORKER, id="gpu-03", state=WorkerState.UNREACHABLE),
+    ]
+    found = draining(WORKER, replace(OLD, state=S.STOPPING), [], peers)
+    assert found.step is DrainStep.BLOCKED
+    assert found.obstacle.resource == "workers/gpu-03"
+    assert draining(WORKER, replace(OLD, state=S.STOPPING), [], peers[:1]).step is DrainStep.STOPPING
+    # While it serves, others that are away are no reason why this one would not be emptied.
+    assert draining(WORKER, OLD, [OLD], peers).step is DrainStep.MOVING
+
+
 def test_a_replacement_is_made_and_the_old_one_kept_until_it_serves():
     plan = plan_replicas(model(), [OLD])
     assert (plan.create, plan.retire) == (1, ())

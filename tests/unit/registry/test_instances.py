@@ -56,6 +56,19 @@ def test_what_is_placed_anew_forgets_where_it_ran_but_not_why():
     assert after.error
 
 
+def test_what_is_placed_anew_forgets_who_took_part():
+    spread = replace(instance(S.RUNNING), subordinates=["x", "y"], artifact_on_all=True)
+    after = apply(spread, E.REPORT_STOPPED, now=LATER).after
+    assert (after.workers, after.loading_workers, after.artifact_on_all) == ((), (), False)
+
+
+def test_who_loads_the_artifact():
+    spread = replace(instance(S.RUNNING), subordinates=["x", "y"])
+    assert spread.workers == ("w", "x", "y")
+    assert spread.loading_workers == ("w",)
+    assert replace(spread, artifact_on_all=True).loading_workers == ("w", "x", "y")
+
+
 def test_what_is_stopped_forgets_everything():
     after = apply(instance(S.STOPPING), E.REPORT_STOPPED, now=LATER).after
     assert (after.worker_id, after.explanation, after.error) == (None, None, None)

@@ -28,7 +28,13 @@ texts = st.text(
 values = st.one_of(
     *(
         st.tuples(st.just(Slot(kind)), drawn)
-        for kind, drawn in ((str, texts), (int, numbers), (bool, st.booleans()), (datetime, moments))
+        for kind, drawn in (
+            (str, texts),
+            (int, numbers),
+            (float, st.floats(allow_nan=False, allow_infinity=False)),
+            (bool, st.booleans()),
+            (datetime, moments),
+        )
     ),
     st.tuples(st.just(Slot(int, nullable=True)), st.none() | numbers),
 )
@@ -85,7 +91,8 @@ def test_a_token_of_another_query_or_shape_is_refused(value):
 @pytest.mark.parametrize(
     ("kind", "value"),
     [(int, 1 << 63), (int, "1"), (int, 1.0), (int, True), (int, None), (bool, 1), (datetime, "yesterday"),
-     (datetime, 5), (datetime, "0001-01-01T00:00:00+14:00"), (str, 1)],
+     (datetime, 5), (datetime, "0001-01-01T00:00:00+14:00"), (str, 1),
+     (float, 1), (float, float("inf")), (float, float("nan"))],
 )  # fmt: skip
 def test_a_value_that_no_such_column_has_is_refused(kind, value):
     with pytest.raises(InvalidArgument):

@@ -39,6 +39,12 @@ def test_only_a_bind_takes_a_claim():
     assert takes == {E.BIND}
 
 
+@pytest.mark.parametrize("state", list(S))
+def test_a_lost_member_has_the_others_stopped_exactly_where_there_are_others_that_run(state):
+    after = TRANSITIONS[state].get(E.MEMBER_LOST)
+    assert after is (S.STOPPING if state in HOLDS_CLAIM else None)
+
+
 @pytest.mark.parametrize("state", sorted(NOMINATED))
 def test_a_lapsed_lease_sends_what_holds_nothing_back_to_be_placed(state):
     assert next_state(state, E.LEASE_LAPSED) is S.PENDING

@@ -8,7 +8,7 @@ import pytest
 
 from moorage.common.v1 import engine_pb2, model_facts_pb2
 from moorage.registry.v1 import artifact_pb2, instance_pb2, model_pb2, worker_pb2
-from moorage_common.core.placement import CpuArchitecture, OperatingSystem
+from moorage_common.core.placement import CpuArchitecture, ModelCategory, OperatingSystem
 from moorage_common.core.states import AcceleratorKind, EngineKind, WorkerState
 from moorage_common.modelfiles.gguf_facts import GgufFacts
 from moorage_common.rpc.cache import CacheSnapshot
@@ -17,6 +17,7 @@ from moorage_scheduler.core.fleet import Fleet
 from moorage_scheduler.core.pipeline import place
 from moorage_scheduler.core.policy import ScoringPolicy
 from moorage_scheduler.core.request import LlamaCppOptions, Request, Selection
+from moorage_scheduler.core.sizes import VllmSizes
 
 MIB, GIB = 2**20, 2**30
 
@@ -30,8 +31,10 @@ class PaperWorker:
     gpus: tuple[int, ...] = ()
     """Capacity of each, in bytes."""
     kind: AcceleratorKind = AcceleratorKind.CUDA
+    kinds: tuple[AcceleratorKind, ...] = ()
+    """Of each GPU. Empty: all are of `kind`."""
     drives: frozenset[AcceleratorKind] | None = None
-    """None: the kind that it has."""
+    """None: the kinds that it has."""
     unified: bool = False
     system: OperatingSystem | None = OperatingSystem.LINUX
     architecture: CpuArchitecture | None = CpuArchitecture.X86_64
@@ -51,18 +54,26 @@ class PaperWorker:
     reserved: int = 0
     """Bytes of each GPU that are not part of its capacity."""
     foreign: tuple[tuple[str, int], ...] = ()
+    serves: str = ""
+    """A distributed vLLM instance in which it takes part."""
 
     def gpu(self, index):
         return f"{self.name}/gpu{index}"
 
     def parts(self):
+        kinds = self.kinds or (self.kind,) * len(self.gpus)
         cards = tuple(
             Accelerator(
-                uuid=self.gpu(i), kind=self.kind, index=i, capability=self.capability, driver=self.driver
+                uuid=self.gpu(i),
+                kind=kind,
+                # Each kind is numbered by its own driver.
+                index=kinds[:i].count(kind),
+                capability=self.capability,
+                driver=self.driver,
             )
-            for i in range(len(self.gpus))
+            for i, kind in enumerate(kinds)
         )
-        drives = frozenset({self.kind}) if self.drives is None and self.gpus else self.drives or frozenset()
+        drives = frozenset(kinds) if self.drives is None else self.drives
         worker = Worker(
             name=self.name,
             operating_system=self.system,
@@ -134,8 +145,42 @@ class Paper:
             other_bytes=0,
             tied_embedding=False,
             total_tensor_bytes=blocks * block_bytes + 128 * MIB,
+            block_key_elements=(),
+            block_value_elements=(),
+            shared_expert_feed_forward_length=0,
+            ungated_feed_forward=False,
+            fused_attention=False,
+            parallel_feed_forward=False,
+            key_length_mla=0,
+            value_length_mla=0,
+            block_state_bytes=(0,) * blocks,
+            recurrent_inner_length=0,
+            recurrent_state_length=0,
+            recurrent_group_count=0,
+            recurrent_head_count=0,
+            recurrent_kernel_length=0,
+            nextn_block_count=0,
+            block_expert_bytes=(0,) * blocks,
+            largest_block_tensor_bytes=block_bytes // 4,
+            unmapped_bytes=0,
+            projector_bytes=0,
+            category=ModelCategory.LLM,
         )
-        return replace(base, **others)
+        facts = replace(base, **others)
+        if facts.block_key_elements:
+            return facts
+        values = 0 if facts.kv_lora_rank else facts.value_length
+        return replace(
+            facts,
+            block_key_elements=tuple(heads * facts.key_length for heads in facts.head_counts_kv),
+            block_value_elements=tuple(heads * values for heads in facts.head_counts_kv),
+        )
+
+    @staticmethod
+    def shards(*, weight_bytes=40, **others):
+        """What a model of four blocks takes in vLLM, and nothing else."""
+        free = {"gpu_overhead_bytes": 0, "ram_overhead_bytes": 0}
+        return VllmSizes(weight_bytes=weight_bytes, block_count=4, context_length=512, **free, **others)
 
     @classmethod
     def request(cls, *, facts=None, options=None, workers=(), labels=None, **others):
@@ -163,6 +208,9 @@ class Paper:
         fleet = Fleet()
         for worker in workers:
             fleet.put_worker(*worker.parts())
+            if worker.serves:
+                members = {"worker": worker.name, "subordinates": ("elsewhere",)}
+                fleet.put_tenant(worker.serves, Tenant(model="models/x", exclusive=True, **members))
         for index, tenant in enumerate(tenants):
             held = tenant if isinstance(tenant, Tenant) else alone(*tenant)
             fleet.put_tenant(f"{held.model}/instances/{index}", held)

@@ -6,6 +6,7 @@ from moorage_common.core.placement import (
     CpuArchitecture,
     KvCacheType,
     MemoryPart,
+    ModelCategory,
     OperatingSystem,
     PlacementReason,
     PlacementStrategy,
@@ -139,17 +140,26 @@ class TestModels:
 
     def test_every_field_of_the_facts_arrives(self, paper):
         ours = paper.facts(
-            blocks=2, sliding_window=9, sliding_window_blocks=(True, False), tied_embedding=True
-        )
-        names = [name for name in type(ours).__dataclass_fields__ if name != "file_type"]
-        found = facts_from_proto(self.facts(**{name: getattr(ours, name) for name in names}))
-        assert {n: getattr(found, n) for n in names} == {n: getattr(ours, n) for n in names}
+            blocks=2, sliding_window=9, sliding_window_blocks=(True, False), tied_embedding=True,
+            block_state_bytes=(3, 4), block_expert_bytes=(5, 6), category=ModelCategory.RERANKER,
+        )  # fmt: skip
+        fields = {n: getattr(ours, n) for n in type(ours).__dataclass_fields__ if n != "file_type"}
+        found = facts_from_proto(self.facts(**fields | {"category": engine_pb2.MODEL_CATEGORY_RERANKER}))
+        assert {n: getattr(found, n) for n in fields} == fields
 
     def test_every_block_has_every_figure(self):
         found = facts_from_proto(self.facts(block_count=3, block_bytes=[1, 2, 3, 4], head_counts=[5]))
         assert found.block_bytes == (1, 2, 3)
         assert found.head_counts == (5, 0, 0)
         assert found.block_repack_bytes == (0, 0, 0)
+
+    def test_facts_of_before_caches_were_counted_by_block(self):
+        older = {"block_count": 2, "head_counts_kv": [2, 0], "key_length": 64, "value_length": 32}
+        found = facts_from_proto(self.facts(**older))
+        assert (found.block_key_elements, found.block_value_elements) == ((128, 0), (64, 0))
+        assert found.category is ModelCategory.LLM
+        latent = facts_from_proto(self.facts(**older | {"head_counts_kv": [1, 1], "kv_lora_rank": 32}))
+        assert (latent.block_key_elements, latent.block_value_elements) == ((64, 64), (0, 0))
 
     def test_an_artifact_without_facts(self):
         assert facts_from_proto(model_facts_pb2.ModelFacts()) is None

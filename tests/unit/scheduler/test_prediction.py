@@ -82,8 +82,8 @@ def test_a_tied_head_is_read_like_any_other(paper):
 
 
 def test_only_the_experts_that_are_used_are_read(paper):
-    facts = paper.facts(expert_count=8, expert_used_count=2)
-    shape = shape_of(facts, expert_bytes=(GIB // 2,) * 4)
+    facts = paper.facts(expert_count=8, expert_used_count=2, block_expert_bytes=(GIB // 2,) * 4)
+    shape = shape_of(facts)
     assert shape.weight_bytes == 4 * (GIB // 2 + GIB // 8) + facts.output_bytes
     assert sum(block.idle_bytes for block in shape.blocks) == 4 * (GIB // 2 - GIB // 8)
 
@@ -329,8 +329,8 @@ class TestSizes:
         shape = shape_of(sizes)
         assert [block.weight_bytes for block in shape.blocks] == [10, 20, 5]
         assert [block.kv_bytes for block in shape.blocks] == [2, 4, 0]
-        assert shape_of(sizes, active_weight_bytes=7).weight_bytes == pytest.approx(7)
-        assert shape_of(sizes, active_weight_bytes=70).weight_bytes == 35
+        assert shape_of(replace(sizes, active_weight_bytes=7)).weight_bytes == pytest.approx(7)
+        assert shape_of(replace(sizes, active_weight_bytes=70)).weight_bytes == 35
 
     def test_all_blocks_alike(self):
         sizes = VllmSizes(

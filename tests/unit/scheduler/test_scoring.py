@@ -37,7 +37,7 @@ def candidates(paper):
         request = paper.request(**others)
         given = offer(snapshot, request, snapshot.columns.present, sift(snapshot, request).cards)
         view = View(snapshot, request, given, PlacementStrategy.SPREAD)
-        packing = LayerPacking(lambda _: TEN, request.options, request.selection)
+        packing = LayerPacking(lambda _: TEN, request.options, request.selection.exact_gpus)
         return Candidates(view=view, packing=packing, fits=packing.alone(view))
 
     return make

@@ -45,7 +45,7 @@ def find(paper):
     def find(*, ram=1000, gpus=(), options=None, model=None, **worker):
         snapshot = paper.snapshot(paper.Worker(name="w", ram=ram, gpus=gpus, **worker))
         request = paper.request(options=options)
-        demand = Demand(model or profile(10, 10, 10, 10), request.options, request.selection)
+        demand = Demand(model or profile(10, 10, 10, 10), request.options, request.selection.exact_gpus)
         found = search(demand, on_offer(snapshot, request))
         return Mode(int(found.mode[0])), int(found.units[0]), int(found.gpus[0])
 

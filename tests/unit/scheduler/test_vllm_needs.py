@@ -361,24 +361,15 @@ class TestClaims:
         parts = needs.claim(ONE, stage, H100)
         assert MemoryPart.CACHE_ROOM not in parts
         assert sum(parts.values()) == needs.claim_bytes(ONE, stage, H100) < 0.1 * H100.total_bytes
-        # What vLLM is started with leaves out what it does not count.
-        assert needs.start_utilization(ONE, H100) == (sum(parts.values()) - 625 * MIB) / H100.total_bytes
 
     def test_unless_its_part_was_given(self):
         needs = vllm_needs(BGE_M3, VllmOptions(gpu_memory_utilization=0.3))
         assert needs.claim_bytes(ONE, needs.stages(ONE)[0], H100) == ceil(H100.total_bytes * 0.3)
-        assert needs.start_utilization(ONE, H100) == 0.3
 
     def test_what_a_model_is_for_may_be_said_otherwise(self):
         needs = vllm_needs(QWEN3_32B, VllmOptions(), ModelCategory.RERANKER)
         assert needs.utilization is None
         assert vllm_needs(BGE_M3, VllmOptions(), ModelCategory.LLM).utilization == 0.9
-
-    def test_the_drivers_context_comes_on_top_of_a_part(self):
-        needs = vllm_needs(QWEN3_32B, VllmOptions())
-        assert needs.beside_claim(ONE) == 625 * MIB
-        assert needs.beside_claim(ParallelShape(tensor=2)) == 1577 * MIB
-        assert vllm_needs(BGE_M3, VllmOptions()).beside_claim(ONE) == 0
 
     def test_the_stage_that_needs_most_counts(self):
         needs = vllm_needs(QWEN3_32B, VllmOptions())

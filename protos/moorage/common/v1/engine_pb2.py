@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emoorage/common/v1/engine.proto\x12\x11moorage.common.v1\x1a\x1b\x62uf/validate/validate.proto\"\xa6\x03\n\x0fLlamaCppOptions\x12$\n\x0e\x63ontext_length\x18\x01 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\x80\x80\x80\x08(\x00\x12\"\n\x0eparallel_slots\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80\x02(\x00\x12$\n\ngpu_layers\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00H\x00\x88\x01\x01\x12?\n\rkv_cache_type\x18\x04 \x01(\x0e\x32\x1e.moorage.common.v1.KvCacheTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\x07threads\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x00\x12\x1a\n\x12\x66orbid_cpu_offload\x18\x06 \x01(\x08\x12\x44\n\x0f\x66lash_attention\x18\x07 \x01(\x0e\x32!.moorage.common.v1.FlashAttentionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12%\n\x10micro_batch_size\x18\x08 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\x80\x04(\x00\x12\x18\n\x10unified_kv_cache\x18\t \x01(\x08\x12\x13\n\x0b\x66orbid_mmap\x18\n \x01(\x08\x42\r\n\x0b_gpu_layers\"\x83\x04\n\x0bVllmOptions\x12\x37\n\x16gpu_memory_utilization\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00\x12#\n\rmax_model_len\x18\x02 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\x80\x80\x80\x08(\x00\x12(\n\x14tensor_parallel_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x00\x12*\n\x16pipeline_parallel_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x00\x12&\n\x12\x64\x61ta_parallel_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x00\x12\x37\n\x05\x64type\x18\x06 \x01(\x0e\x32\x1c.moorage.common.v1.VllmDtypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x04\x12>\n\x0ekv_cache_dtype\x18\x07 \x01(\x0e\x32\x1c.moorage.common.v1.VllmDtypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12!\n\x0cmax_num_seqs\x18\x08 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\x80\x04(\x00\x12,\n\x16max_num_batched_tokens\x18\t \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\x80\x80\x80\x08(\x00\x12\x15\n\renforce_eager\x18\n \x01(\x08\x12\x11\n\ttext_only\x18\x0b \x01(\x08\x12$\n\x13host_kv_cache_bytes\x18\x0c \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00*Z\n\nEngineKind\x12\x1b\n\x17\x45NGINE_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45NGINE_KIND_LLAMA_CPP\x10\x01\x12\x14\n\x10\x45NGINE_KIND_VLLM\x10\x02*\x82\x01\n\rModelCategory\x12\x1e\n\x1aMODEL_CATEGORY_UNSPECIFIED\x10\x00\x12\x16\n\x12MODEL_CATEGORY_LLM\x10\x01\x12\x1c\n\x18MODEL_CATEGORY_EMBEDDING\x10\x02\x12\x1b\n\x17MODEL_CATEGORY_RERANKER\x10\x03*s\n\x0bKvCacheType\x12\x1d\n\x19KV_CACHE_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11KV_CACHE_TYPE_F16\x10\x01\x12\x16\n\x12KV_CACHE_TYPE_Q8_0\x10\x02\x12\x16\n\x12KV_CACHE_TYPE_Q4_0\x10\x03*b\n\x0e\x46lashAttention\x12\x1f\n\x1b\x46LASH_ATTENTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46LASH_ATTENTION_ON\x10\x01\x12\x17\n\x13\x46LASH_ATTENTION_OFF\x10\x02*x\n\tVllmDtype\x12\x1a\n\x16VLLM_DTYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fVLLM_DTYPE_BF16\x10\x01\x12\x12\n\x0eVLLM_DTYPE_F16\x10\x02\x12\x12\n\x0eVLLM_DTYPE_F32\x10\x03\x12\x12\n\x0eVLLM_DTYPE_FP8\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emoorage/common/v1/engine.proto\x12\x11moorage.common.v1\x1a\x1b\x62uf/validate/validate.proto\"\xf5\x04\n\x0fLlamaCppOptions\x12$\n\x0e\x63ontext_length\x18\x01 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\x80\x80\x80\x08(\x00\x12\"\n\x0eparallel_slots\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80\x02(\x00\x12$\n\ngpu_layers\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00H\x00\x88\x01\x01\x12?\n\rkv_cache_type\x18\x04 \x01(\x0e\x32\x1e.moorage.common.v1.KvCacheTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\x07threads\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x00\x12\x1a\n\x12\x66orbid_cpu_offload\x18\x06 \x01(\x08\x12\x44\n\x0f\x66lash_attention\x18\x07 \x01(\x0e\x32!.moorage.common.v1.FlashAttentionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12%\n\x10micro_batch_size\x18\x08 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\x80\x04(\x00\x12\x18\n\x10unified_kv_cache\x18\t \x01(\x08\x12\x13\n\x0b\x66orbid_mmap\x18\n \x01(\x08:\xcc\x01\xbaH\xc8\x01\x1a\xc5\x01\n%quantized_cache_needs_flash_attention\x12\x61\x61 kv_cache_type of Q8_0 or Q4_0 needs flash attention: leave flash_attention out, or set it to ON\x1a\x39this.flash_attention != 2 || this.kv_cache_type in [0, 1]B\r\n\x0b_gpu_layers\"\x83\x04\n\x0bVllmOptions\x12\x37\n\x16gpu_memory_utilization\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00\x12#\n\rmax_model_len\x18\x02 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\x80\x80\x80\x08(\x00\x12(\n\x14tensor_parallel_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x00\x12*\n\x16pipeline_parallel_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x00\x12&\n\x12\x64\x61ta_parallel_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x00\x12\x37\n\x05\x64type\x18\x06 \x01(\x0e\x32\x1c.moorage.common.v1.VllmDtypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x04\x12>\n\x0ekv_cache_dtype\x18\x07 \x01(\x0e\x32\x1c.moorage.common.v1.VllmDtypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12!\n\x0cmax_num_seqs\x18\x08 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\x80\x04(\x00\x12,\n\x16max_num_batched_tokens\x18\t \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\x80\x80\x80\x08(\x00\x12\x15\n\renforce_eager\x18\n \x01(\x08\x12\x11\n\ttext_only\x18\x0b \x01(\x08\x12$\n\x13host_kv_cache_bytes\x18\x0c \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00*Z\n\nEngineKind\x12\x1b\n\x17\x45NGINE_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45NGINE_KIND_LLAMA_CPP\x10\x01\x12\x14\n\x10\x45NGINE_KIND_VLLM\x10\x02*\x82\x01\n\rModelCategory\x12\x1e\n\x1aMODEL_CATEGORY_UNSPECIFIED\x10\x00\x12\x16\n\x12MODEL_CATEGORY_LLM\x10\x01\x12\x1c\n\x18MODEL_CATEGORY_EMBEDDING\x10\x02\x12\x1b\n\x17MODEL_CATEGORY_RERANKER\x10\x03*s\n\x0bKvCacheType\x12\x1d\n\x19KV_CACHE_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11KV_CACHE_TYPE_F16\x10\x01\x12\x16\n\x12KV_CACHE_TYPE_Q8_0\x10\x02\x12\x16\n\x12KV_CACHE_TYPE_Q4_0\x10\x03*b\n\x0e\x46lashAttention\x12\x1f\n\x1b\x46LASH_ATTENTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46LASH_ATTENTION_ON\x10\x01\x12\x17\n\x13\x46LASH_ATTENTION_OFF\x10\x02*x\n\tVllmDtype\x12\x1a\n\x16VLLM_DTYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fVLLM_DTYPE_BF16\x10\x01\x12\x12\n\x0eVLLM_DTYPE_F16\x10\x02\x12\x12\n\x0eVLLM_DTYPE_F32\x10\x03\x12\x12\n\x0eVLLM_DTYPE_FP8\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LLAMACPPOPTIONS'].fields_by_name['flash_attention']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_LLAMACPPOPTIONS'].fields_by_name['micro_batch_size']._loaded_options = None
   _globals['_LLAMACPPOPTIONS'].fields_by_name['micro_batch_size']._serialized_options = b'\272H\010\032\006\030\200\200\004(\000'
+  _globals['_LLAMACPPOPTIONS']._loaded_options = None
+  _globals['_LLAMACPPOPTIONS']._serialized_options = b'\272H\310\001\032\305\001\n%quantized_cache_needs_flash_attention\022aa kv_cache_type of Q8_0 or Q4_0 needs flash attention: leave flash_attention out, or set it to ON\0329this.flash_attention != 2 || this.kv_cache_type in [0, 1]'
   _globals['_VLLMOPTIONS'].fields_by_name['gpu_memory_utilization']._loaded_options = None
   _globals['_VLLMOPTIONS'].fields_by_name['gpu_memory_utilization']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\000\360?)\000\000\000\000\000\000\000\000'
   _globals['_VLLMOPTIONS'].fields_by_name['max_model_len']._loaded_options = None
@@ -66,18 +68,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VLLMOPTIONS'].fields_by_name['max_num_batched_tokens']._serialized_options = b'\272H\t\032\007\030\200\200\200\010(\000'
   _globals['_VLLMOPTIONS'].fields_by_name['host_kv_cache_bytes']._loaded_options = None
   _globals['_VLLMOPTIONS'].fields_by_name['host_kv_cache_bytes']._serialized_options = b'\272H\004\"\002(\000'
-  _globals['_ENGINEKIND']._serialized_start=1025
-  _globals['_ENGINEKIND']._serialized_end=1115
-  _globals['_MODELCATEGORY']._serialized_start=1118
-  _globals['_MODELCATEGORY']._serialized_end=1248
-  _globals['_KVCACHETYPE']._serialized_start=1250
-  _globals['_KVCACHETYPE']._serialized_end=1365
-  _globals['_FLASHATTENTION']._serialized_start=1367
-  _globals['_FLASHATTENTION']._serialized_end=1465
-  _globals['_VLLMDTYPE']._serialized_start=1467
-  _globals['_VLLMDTYPE']._serialized_end=1587
+  _globals['_ENGINEKIND']._serialized_start=1232
+  _globals['_ENGINEKIND']._serialized_end=1322
+  _globals['_MODELCATEGORY']._serialized_start=1325
+  _globals['_MODELCATEGORY']._serialized_end=1455
+  _globals['_KVCACHETYPE']._serialized_start=1457
+  _globals['_KVCACHETYPE']._serialized_end=1572
+  _globals['_FLASHATTENTION']._serialized_start=1574
+  _globals['_FLASHATTENTION']._serialized_end=1672
+  _globals['_VLLMDTYPE']._serialized_start=1674
+  _globals['_VLLMDTYPE']._serialized_end=1794
   _globals['_LLAMACPPOPTIONS']._serialized_start=83
-  _globals['_LLAMACPPOPTIONS']._serialized_end=505
-  _globals['_VLLMOPTIONS']._serialized_start=508
-  _globals['_VLLMOPTIONS']._serialized_end=1023
+  _globals['_LLAMACPPOPTIONS']._serialized_end=712
+  _globals['_VLLMOPTIONS']._serialized_start=715
+  _globals['_VLLMOPTIONS']._serialized_end=1230
 # @@protoc_insertion_point(module_scope)

@@ -224,6 +224,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Each worker can serve only one distributed vLLM instance at a time, and one of these workers does.
     Remedy: stop that instance, or choose other workers; the metadata names worker and instance.
     """
+    ERROR_REASON_DISTRIBUTION_UNSUPPORTED: _ErrorReason.ValueType  # 51
+    """The worker's agent or engine serves instances alone, and the instance is spread over several workers.
+    Remedy: install a build of the engine that can work with other workers, or let the model fit one worker.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for machines. Every error carries a google.rpc.ErrorInfo whose domain is
@@ -431,5 +435,9 @@ Remedy: ExplainInstance tells per worker what would help.
 ERROR_REASON_DISTRIBUTED_VLLM_EXCLUSIVE: ErrorReason.ValueType  # 50
 """Each worker can serve only one distributed vLLM instance at a time, and one of these workers does.
 Remedy: stop that instance, or choose other workers; the metadata names worker and instance.
+"""
+ERROR_REASON_DISTRIBUTION_UNSUPPORTED: ErrorReason.ValueType  # 51
+"""The worker's agent or engine serves instances alone, and the instance is spread over several workers.
+Remedy: install a build of the engine that can work with other workers, or let the model fit one worker.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -254,6 +254,22 @@ class GgufFacts(_message.Message):
     BLOCK_EXPERT_BYTES_FIELD_NUMBER: _builtins.int
     PROJECTOR_BYTES_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
+    BLOCK_KEY_ELEMENTS_FIELD_NUMBER: _builtins.int
+    BLOCK_VALUE_ELEMENTS_FIELD_NUMBER: _builtins.int
+    NEXTN_BLOCK_COUNT_FIELD_NUMBER: _builtins.int
+    KEY_LENGTH_MLA_FIELD_NUMBER: _builtins.int
+    VALUE_LENGTH_MLA_FIELD_NUMBER: _builtins.int
+    SHARED_EXPERT_FEED_FORWARD_LENGTH_FIELD_NUMBER: _builtins.int
+    UNGATED_FEED_FORWARD_FIELD_NUMBER: _builtins.int
+    FUSED_ATTENTION_FIELD_NUMBER: _builtins.int
+    PARALLEL_FEED_FORWARD_FIELD_NUMBER: _builtins.int
+    LARGEST_BLOCK_TENSOR_BYTES_FIELD_NUMBER: _builtins.int
+    UNMAPPED_BYTES_FIELD_NUMBER: _builtins.int
+    RECURRENT_INNER_LENGTH_FIELD_NUMBER: _builtins.int
+    RECURRENT_STATE_LENGTH_FIELD_NUMBER: _builtins.int
+    RECURRENT_GROUP_COUNT_FIELD_NUMBER: _builtins.int
+    RECURRENT_HEAD_COUNT_FIELD_NUMBER: _builtins.int
+    RECURRENT_KERNEL_LENGTH_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """Architecture as llama.cpp names it, e.g. "llama"."""
     model_name: _builtins.str
@@ -300,6 +316,34 @@ class GgufFacts(_message.Message):
     """Bytes of a multimodal projector that is loaded beside the model. 0: there is none."""
     category: _engine_pb2.ModelCategory.ValueType
     """What the model is for."""
+    nextn_block_count: _builtins.int
+    """How many of the last blocks only guess tokens further ahead. llama.cpp does not load them."""
+    key_length_mla: _builtins.int
+    """Length of one head's key in multi-head latent attention, once it is no longer compressed. 0: not used."""
+    value_length_mla: _builtins.int
+    """As key_length_mla, of values."""
+    shared_expert_feed_forward_length: _builtins.int
+    """Width of the experts that every token uses, all together. 0: there are none."""
+    ungated_feed_forward: _builtins.bool
+    """Whether feed-forward layers, or experts, have no gate."""
+    fused_attention: _builtins.bool
+    """Whether queries, keys and values come out of one matrix."""
+    parallel_feed_forward: _builtins.bool
+    """Whether a block's feed-forward layer reads what its attention reads, and not its result."""
+    largest_block_tensor_bytes: _builtins.int
+    """Bytes of the largest tensor of any block."""
+    unmapped_bytes: _builtins.int
+    """Of what llama.cpp's CPU backend holds twice: bytes that it need not keep mapped, at the ends of files."""
+    recurrent_inner_length: _builtins.int
+    """Width that recurrent blocks compute in. 0: there are none."""
+    recurrent_state_length: _builtins.int
+    """State per channel of it; of a delta rule, the length of a key."""
+    recurrent_group_count: _builtins.int
+    """Groups of channels that share what is put into their state."""
+    recurrent_head_count: _builtins.int
+    """Heads of a recurrent block."""
+    recurrent_kernel_length: _builtins.int
+    """Tokens that a recurrent block's convolution sees. 0: it has none."""
     @_builtins.property
     def feed_forward_lengths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Width of the feed-forward layer, per block."""
@@ -331,6 +375,16 @@ class GgufFacts(_message.Message):
     @_builtins.property
     def block_expert_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Bytes of the experts' matrices, per block. Empty: not a mixture of experts."""
+
+    @_builtins.property
+    def block_key_elements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Values of keys that the cache holds for one token, per block; 0 where the block keeps none. Empty: key/value heads
+        times their lengths.
+        """
+
+    @_builtins.property
+    def block_value_elements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """As block_key_elements, of values."""
 
     def __init__(
         self,
@@ -366,10 +420,26 @@ class GgufFacts(_message.Message):
         block_expert_bytes: _abc.Iterable[_builtins.int] | None = ...,
         projector_bytes: _builtins.int = ...,
         category: _engine_pb2.ModelCategory.ValueType = ...,
+        block_key_elements: _abc.Iterable[_builtins.int] | None = ...,
+        block_value_elements: _abc.Iterable[_builtins.int] | None = ...,
+        nextn_block_count: _builtins.int = ...,
+        key_length_mla: _builtins.int = ...,
+        value_length_mla: _builtins.int = ...,
+        shared_expert_feed_forward_length: _builtins.int = ...,
+        ungated_feed_forward: _builtins.bool = ...,
+        fused_attention: _builtins.bool = ...,
+        parallel_feed_forward: _builtins.bool = ...,
+        largest_block_tensor_bytes: _builtins.int = ...,
+        unmapped_bytes: _builtins.int = ...,
+        recurrent_inner_length: _builtins.int = ...,
+        recurrent_state_length: _builtins.int = ...,
+        recurrent_group_count: _builtins.int = ...,
+        recurrent_head_count: _builtins.int = ...,
+        recurrent_kernel_length: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "block_bytes", b"block_bytes", "block_count", b"block_count", "block_expert_bytes", b"block_expert_bytes", "block_repack_bytes", b"block_repack_bytes", "block_state_bytes", b"block_state_bytes", "category", b"category", "context_length", b"context_length", "embedding_length", b"embedding_length", "expert_count", b"expert_count", "expert_feed_forward_length", b"expert_feed_forward_length", "expert_used_count", b"expert_used_count", "feed_forward_lengths", b"feed_forward_lengths", "head_counts", b"head_counts", "head_counts_kv", b"head_counts_kv", "key_length", b"key_length", "kv_lora_rank", b"kv_lora_rank", "model_name", b"model_name", "other_bytes", b"other_bytes", "output_bytes", b"output_bytes", "output_repack_bytes", b"output_repack_bytes", "parameter_count", b"parameter_count", "projector_bytes", b"projector_bytes", "quantization", b"quantization", "sliding_window", b"sliding_window", "sliding_window_blocks", b"sliding_window_blocks", "tied_embedding", b"tied_embedding", "token_embedding_bytes", b"token_embedding_bytes", "total_tensor_bytes", b"total_tensor_bytes", "value_length", b"value_length", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "block_bytes", b"block_bytes", "block_count", b"block_count", "block_expert_bytes", b"block_expert_bytes", "block_key_elements", b"block_key_elements", "block_repack_bytes", b"block_repack_bytes", "block_state_bytes", b"block_state_bytes", "block_value_elements", b"block_value_elements", "category", b"category", "context_length", b"context_length", "embedding_length", b"embedding_length", "expert_count", b"expert_count", "expert_feed_forward_length", b"expert_feed_forward_length", "expert_used_count", b"expert_used_count", "feed_forward_lengths", b"feed_forward_lengths", "fused_attention", b"fused_attention", "head_counts", b"head_counts", "head_counts_kv", b"head_counts_kv", "key_length", b"key_length", "key_length_mla", b"key_length_mla", "kv_lora_rank", b"kv_lora_rank", "largest_block_tensor_bytes", b"largest_block_tensor_bytes", "model_name", b"model_name", "nextn_block_count", b"nextn_block_count", "other_bytes", b"other_bytes", "output_bytes", b"output_bytes", "output_repack_bytes", b"output_repack_bytes", "parallel_feed_forward", b"parallel_feed_forward", "parameter_count", b"parameter_count", "projector_bytes", b"projector_bytes", "quantization", b"quantization", "recurrent_group_count", b"recurrent_group_count", "recurrent_head_count", b"recurrent_head_count", "recurrent_inner_length", b"recurrent_inner_length", "recurrent_kernel_length", b"recurrent_kernel_length", "recurrent_state_length", b"recurrent_state_length", "shared_expert_feed_forward_length", b"shared_expert_feed_forward_length", "sliding_window", b"sliding_window", "sliding_window_blocks", b"sliding_window_blocks", "tied_embedding", b"tied_embedding", "token_embedding_bytes", b"token_embedding_bytes", "total_tensor_bytes", b"total_tensor_bytes", "ungated_feed_forward", b"ungated_feed_forward", "unmapped_bytes", b"unmapped_bytes", "value_length", b"value_length", "value_length_mla", b"value_length_mla", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

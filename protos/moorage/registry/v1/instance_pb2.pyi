@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from moorage.common.v1 import placement_pb2 as _placement_pb2
@@ -41,9 +43,9 @@ class _InstanceStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Instanc
     INSTANCE_STATE_ERROR: _InstanceState.ValueType  # 6
     """The engine exited or refused; the agent starts it again after a back-off. Holds its claims."""
     INSTANCE_STATE_UNREACHABLE: _InstanceState.ValueType  # 7
-    """The worker's lease lapsed. The engine may still run. Holds its claims."""
+    """The lease of a worker of it lapsed. The engine may still run. Holds its claims."""
     INSTANCE_STATE_STOPPING: _InstanceState.ValueType  # 8
-    """Told to stop. Holds its claims until the agent confirms that the engine is gone."""
+    """Told to stop. Holds its claims until the agent confirms that the engine is gone: of several workers, every one."""
     INSTANCE_STATE_STOPPED: _InstanceState.ValueType  # 9
     """Holds nothing and is not wanted to run."""
 
@@ -65,9 +67,9 @@ INSTANCE_STATE_RUNNING: InstanceState.ValueType  # 5
 INSTANCE_STATE_ERROR: InstanceState.ValueType  # 6
 """The engine exited or refused; the agent starts it again after a back-off. Holds its claims."""
 INSTANCE_STATE_UNREACHABLE: InstanceState.ValueType  # 7
-"""The worker's lease lapsed. The engine may still run. Holds its claims."""
+"""The lease of a worker of it lapsed. The engine may still run. Holds its claims."""
 INSTANCE_STATE_STOPPING: InstanceState.ValueType  # 8
-"""Told to stop. Holds its claims until the agent confirms that the engine is gone."""
+"""Told to stop. Holds its claims until the agent confirms that the engine is gone: of several workers, every one."""
 INSTANCE_STATE_STOPPED: InstanceState.ValueType  # 9
 """Holds nothing and is not wanted to run."""
 Global___InstanceState: _TypeAlias = InstanceState  # noqa: Y015
@@ -96,6 +98,7 @@ class Instance(_message.Message):
     RETIRING_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
     EVICTING_FIELD_NUMBER: _builtins.int
+    SUBORDINATES_FIELD_NUMBER: _builtins.int
     PERFORMANCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"models/{model}/instances/{instance}"."""
@@ -108,7 +111,7 @@ class Instance(_message.Message):
     state: Global___InstanceState.ValueType
     """Where it stands."""
     worker: _builtins.str
-    """The worker it is nominated for or bound to, "workers/{worker}". Empty: none."""
+    """The worker it is nominated for or bound to, "workers/{worker}": the primary of several. Empty: none."""
     last_worker: _builtins.str
     """The worker it was bound to last, "workers/{worker}". Empty: it never was."""
     endpoint: _builtins.str
@@ -146,6 +149,12 @@ class Instance(_message.Message):
         """What went wrong last. Absent: nothing since it last ran."""
 
     @_builtins.property
+    def subordinates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The workers that take part beside the primary, "workers/{worker}", in the order of their ranks. It has stopped, and
+        its memory is free, once all of them have confirmed it.
+        """
+
+    @_builtins.property
     def performance(self) -> Global___InstancePerformance:
         """What its agent measured of it lately. Absent: nothing yet of this generation."""
 
@@ -170,11 +179,12 @@ class Instance(_message.Message):
         retiring: _builtins.bool = ...,
         generation: _builtins.int = ...,
         evicting: _builtins.bool = ...,
+        subordinates: _abc.Iterable[_builtins.str] | None = ...,
         performance: Global___InstancePerformance | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "error", b"error", "explanation", b"explanation", "performance", b"performance", "placement", b"placement", "state_time", b"state_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "endpoint", b"endpoint", "error", b"error", "etag", b"etag", "evicting", b"evicting", "explanation", b"explanation", "generation", b"generation", "last_worker", b"last_worker", "name", b"name", "performance", b"performance", "placement", b"placement", "restart_count", b"restart_count", "retiring", b"retiring", "state", b"state", "state_time", b"state_time", "uid", b"uid", "update_time", b"update_time", "version", b"version", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "endpoint", b"endpoint", "error", b"error", "etag", b"etag", "evicting", b"evicting", "explanation", b"explanation", "generation", b"generation", "last_worker", b"last_worker", "name", b"name", "performance", b"performance", "placement", b"placement", "restart_count", b"restart_count", "retiring", b"retiring", "state", b"state", "state_time", b"state_time", "subordinates", b"subordinates", "uid", b"uid", "update_time", b"update_time", "version", b"version", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -170,15 +170,22 @@ class Nomination(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     WORKER_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
+    SUBORDINATES_FIELD_NUMBER: _builtins.int
     instance: _builtins.str
     """The instance."""
     etag: _builtins.str
     """The instance's etag that the decision was made on."""
     worker: _builtins.str
-    """The worker, "workers/{worker}". Empty: none fits; only the explanation is recorded."""
+    """The worker, "workers/{worker}": the primary of several. Empty: none fits; only the explanation is recorded."""
     @_builtins.property
     def explanation(self) -> _placement_pb2.Explanation:
         """Why."""
+
+    @_builtins.property
+    def subordinates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The workers that are to take part beside it, "workers/{worker}". vLLM needs the artifact on all of them, llama.cpp on
+        the primary alone.
+        """
 
     def __init__(
         self,
@@ -187,10 +194,11 @@ class Nomination(_message.Message):
         etag: _builtins.str = ...,
         worker: _builtins.str = ...,
         explanation: _placement_pb2.Explanation | None = ...,
+        subordinates: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "explanation", b"explanation", "instance", b"instance", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "explanation", b"explanation", "instance", b"instance", "subordinates", b"subordinates", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -294,7 +302,7 @@ class Binding(_message.Message):
     """The instance's etag that the decision was made on."""
     @_builtins.property
     def placement(self) -> _placement_pb2.Placement:
-        """Where it runs and what it holds there: at least one claim, all on its worker, each pool once."""
+        """Where it runs and what it holds there: at least one claim on each of its workers, and none on others."""
 
     @_builtins.property
     def explanation(self) -> _placement_pb2.Explanation:
@@ -366,7 +374,7 @@ class ReportInstanceRequest(_message.Message):
     state: _instance_pb2.InstanceState.ValueType
     """Where it stands: STARTING, RUNNING, ERROR or STOPPED."""
     endpoint: _builtins.str
-    """Where the engine answers. Only when RUNNING."""
+    """Where the engine, or the worker's part of it, answers. Only when RUNNING."""
     restart_count: _builtins.int
     """How often the engine was started again since the instance was bound."""
     generation: _builtins.int
@@ -512,7 +520,7 @@ class ModelEndpoint(_message.Message):
     version: _builtins.int
     """The instance's version."""
     worker: _builtins.str
-    """Where it runs, "workers/{worker}"."""
+    """Where it runs, "workers/{worker}": the primary of several."""
     url: _builtins.str
     """Base URL of its OpenAI-compatible API, e.g. "http://10.0.0.7:41234/v1"."""
     @_builtins.property

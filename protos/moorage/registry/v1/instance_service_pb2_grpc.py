@@ -120,14 +120,17 @@ class InstanceServiceServicer(object):
     def BindInstances(self, request, context):
         """For schedulers: binds instances to workers that hold their artifacts, and claims the memory. Each item
         succeeds or fails on its own: as for NominateInstances, and RESOURCE_EXHAUSTED (INSUFFICIENT_MEMORY) if a
-        pool has too little left. An item that is refused once it was nominated is PENDING again.
+        pool has too little left, FAILED_PRECONDITION (DISTRIBUTED_VLLM_EXCLUSIVE) if it is to be spread over several
+        workers by vLLM and one of them takes part in another such instance. An item that is refused once it was nominated
+        is PENDING again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReportInstance(self, request, context):
-        """For agents: reports where an instance stands. Repeating a report changes nothing.
+        """For agents: reports where an instance stands. Repeating a report changes nothing. Of an instance over several workers
+        each reports its own part: it is RUNNING when its primary is, ERROR when any of them is, STOPPED when all of them are.
         ABORTED (LEASE_STALE): the worker has registered again since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

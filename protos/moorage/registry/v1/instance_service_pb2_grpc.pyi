@@ -39,10 +39,13 @@ class InstanceServiceStub:
     BindInstances: _aio.UnaryUnaryMultiCallable[_instance_service_pb2.BindInstancesRequest, _instance_service_pb2.BindInstancesResponse]
     """For schedulers: binds instances to workers that hold their artifacts, and claims the memory. Each item
     succeeds or fails on its own: as for NominateInstances, and RESOURCE_EXHAUSTED (INSUFFICIENT_MEMORY) if a
-    pool has too little left. An item that is refused once it was nominated is PENDING again.
+    pool has too little left, FAILED_PRECONDITION (DISTRIBUTED_VLLM_EXCLUSIVE) if it is to be spread over several
+    workers by vLLM and one of them takes part in another such instance. An item that is refused once it was nominated
+    is PENDING again.
     """
     ReportInstance: _aio.UnaryUnaryMultiCallable[_instance_service_pb2.ReportInstanceRequest, _instance_service_pb2.ReportInstanceResponse]
-    """For agents: reports where an instance stands. Repeating a report changes nothing.
+    """For agents: reports where an instance stands. Repeating a report changes nothing. Of an instance over several workers
+    each reports its own part: it is RUNNING when its primary is, ERROR when any of them is, STOPPED when all of them are.
     ABORTED (LEASE_STALE): the worker has registered again since.
     """
 
@@ -107,7 +110,9 @@ class InstanceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_instance_service_pb2.BindInstancesResponse]:
         """For schedulers: binds instances to workers that hold their artifacts, and claims the memory. Each item
         succeeds or fails on its own: as for NominateInstances, and RESOURCE_EXHAUSTED (INSUFFICIENT_MEMORY) if a
-        pool has too little left. An item that is refused once it was nominated is PENDING again.
+        pool has too little left, FAILED_PRECONDITION (DISTRIBUTED_VLLM_EXCLUSIVE) if it is to be spread over several
+        workers by vLLM and one of them takes part in another such instance. An item that is refused once it was nominated
+        is PENDING again.
         """
 
     @_abc_1.abstractmethod
@@ -116,7 +121,8 @@ class InstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _instance_service_pb2.ReportInstanceRequest,
         context: _aio.ServicerContext[_instance_service_pb2.ReportInstanceRequest, _abc.Awaitable[_instance_service_pb2.ReportInstanceResponse]],
     ) -> _abc.Awaitable[_instance_service_pb2.ReportInstanceResponse]:
-        """For agents: reports where an instance stands. Repeating a report changes nothing.
+        """For agents: reports where an instance stands. Repeating a report changes nothing. Of an instance over several workers
+        each reports its own part: it is RUNNING when its primary is, ERROR when any of them is, STOPPED when all of them are.
         ABORTED (LEASE_STALE): the worker has registered again since.
         """
 

@@ -265,7 +265,7 @@ class PlacementPolicy(_message.Message):
     strategy: Global___PlacementStrategy.ValueType
     """Which feasible worker is better."""
     gpus_per_replica: _builtins.int
-    """How many of these GPUs each replica uses: exactly so many. 0: all of them."""
+    """How many of these GPUs each replica uses: exactly so many; there must be enough for all replicas. 0: all of them."""
     primary_worker: _builtins.str
     """The worker that leads an instance which is spread over several, "workers/{worker}". Empty: chosen."""
     forbid_distributed: _builtins.bool

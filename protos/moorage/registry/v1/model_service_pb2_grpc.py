@@ -79,7 +79,9 @@ class ModelServiceServicer(object):
     def CreateModel(self, request, context):
         """Creates a model. Unless its desired_state is STOPPED its instances are created with it, PENDING.
         Its source is resolved afterwards: read resolution to see how that went.
-        INVALID_ARGUMENT: every field violation. ALREADY_EXISTS: the name is taken.
+        INVALID_ARGUMENT: every field violation, or everything in which the model contradicts itself. ALREADY_EXISTS: the name
+        is taken. FAILED_PRECONDITION (DISTRIBUTED_VLLM_EXCLUSIVE): GPUs are chosen that force a distributed vLLM instance onto
+        workers of which one serves another; the metadata names worker and instance.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,7 +105,7 @@ class ModelServiceServicer(object):
     def UpdateModel(self, request, context):
         """Changes a model. Labels and replicas can always be changed; the rest only while it is stopped and
         nothing of it runs (FAILED_PRECONDITION, MODEL_NOT_STOPPED). A changed source is resolved anew.
-        ABORTED (ETAG_MISMATCH): it changed since.
+        ABORTED (ETAG_MISMATCH): it changed since. INVALID_ARGUMENT: as for CreateModel, of the model as it would be.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +121,7 @@ class ModelServiceServicer(object):
 
     def StartModel(self, request, context):
         """Wants a model running. Succeeds whatever state it is in. A source that failed is resolved anew.
+        FAILED_PRECONDITION (DISTRIBUTED_VLLM_EXCLUSIVE): it was to be stopped, and else as for CreateModel.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

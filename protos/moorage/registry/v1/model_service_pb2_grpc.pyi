@@ -19,7 +19,9 @@ class ModelServiceStub:
     CreateModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.CreateModelRequest, _model_service_pb2.CreateModelResponse]
     """Creates a model. Unless its desired_state is STOPPED its instances are created with it, PENDING.
     Its source is resolved afterwards: read resolution to see how that went.
-    INVALID_ARGUMENT: every field violation. ALREADY_EXISTS: the name is taken.
+    INVALID_ARGUMENT: every field violation, or everything in which the model contradicts itself. ALREADY_EXISTS: the name
+    is taken. FAILED_PRECONDITION (DISTRIBUTED_VLLM_EXCLUSIVE): GPUs are chosen that force a distributed vLLM instance onto
+    workers of which one serves another; the metadata names worker and instance.
     """
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.GetModelResponse]
     """Reads one model. NOT_FOUND: no such model."""
@@ -30,14 +32,16 @@ class ModelServiceStub:
     UpdateModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.UpdateModelRequest, _model_service_pb2.UpdateModelResponse]
     """Changes a model. Labels and replicas can always be changed; the rest only while it is stopped and
     nothing of it runs (FAILED_PRECONDITION, MODEL_NOT_STOPPED). A changed source is resolved anew.
-    ABORTED (ETAG_MISMATCH): it changed since.
+    ABORTED (ETAG_MISMATCH): it changed since. INVALID_ARGUMENT: as for CreateModel, of the model as it would be.
     """
     DeleteModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelRequest, _model_service_pb2.DeleteModelResponse]
     """Deletes a model: stops its instances, then removes them and it. The answer tells whether it is gone
     already; if not, watch it, or read it until NOT_FOUND.
     """
     StartModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.StartModelRequest, _model_service_pb2.StartModelResponse]
-    """Wants a model running. Succeeds whatever state it is in. A source that failed is resolved anew."""
+    """Wants a model running. Succeeds whatever state it is in. A source that failed is resolved anew.
+    FAILED_PRECONDITION (DISTRIBUTED_VLLM_EXCLUSIVE): it was to be stopped, and else as for CreateModel.
+    """
     StopModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.StopModelRequest, _model_service_pb2.StopModelResponse]
     """Wants a model stopped. Succeeds whatever state it is in."""
 
@@ -52,7 +56,9 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_model_service_pb2.CreateModelResponse]:
         """Creates a model. Unless its desired_state is STOPPED its instances are created with it, PENDING.
         Its source is resolved afterwards: read resolution to see how that went.
-        INVALID_ARGUMENT: every field violation. ALREADY_EXISTS: the name is taken.
+        INVALID_ARGUMENT: every field violation, or everything in which the model contradicts itself. ALREADY_EXISTS: the name
+        is taken. FAILED_PRECONDITION (DISTRIBUTED_VLLM_EXCLUSIVE): GPUs are chosen that force a distributed vLLM instance onto
+        workers of which one serves another; the metadata names worker and instance.
         """
 
     @_abc_1.abstractmethod
@@ -81,7 +87,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_model_service_pb2.UpdateModelResponse]:
         """Changes a model. Labels and replicas can always be changed; the rest only while it is stopped and
         nothing of it runs (FAILED_PRECONDITION, MODEL_NOT_STOPPED). A changed source is resolved anew.
-        ABORTED (ETAG_MISMATCH): it changed since.
+        ABORTED (ETAG_MISMATCH): it changed since. INVALID_ARGUMENT: as for CreateModel, of the model as it would be.
         """
 
     @_abc_1.abstractmethod
@@ -100,7 +106,9 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.StartModelRequest,
         context: _aio.ServicerContext[_model_service_pb2.StartModelRequest, _abc.Awaitable[_model_service_pb2.StartModelResponse]],
     ) -> _abc.Awaitable[_model_service_pb2.StartModelResponse]:
-        """Wants a model running. Succeeds whatever state it is in. A source that failed is resolved anew."""
+        """Wants a model running. Succeeds whatever state it is in. A source that failed is resolved anew.
+        FAILED_PRECONDITION (DISTRIBUTED_VLLM_EXCLUSIVE): it was to be stopped, and else as for CreateModel.
+        """
 
     @_abc_1.abstractmethod
     def StopModel(

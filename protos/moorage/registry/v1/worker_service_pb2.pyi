@@ -371,7 +371,7 @@ class DesiredNodeState(_message.Message):
     """Names this state in the acknowledgement."""
     @_builtins.property
     def instances(self) -> _containers.RepeatedCompositeFieldContainer[Global___InstanceAssignment]:
-        """Instances bound to the node."""
+        """Instances bound to the node, alone or with others."""
 
     @_builtins.property
     def copies(self) -> _containers.RepeatedCompositeFieldContainer[Global___CopyAssignment]:
@@ -406,6 +406,7 @@ class InstanceAssignment(_message.Message):
     ENTRY_POINT_FIELD_NUMBER: _builtins.int
     PLACEMENT_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
     instance: _builtins.str
     """The instance, "models/{model}/instances/{instance}"."""
     uid: _builtins.str
@@ -428,6 +429,12 @@ class InstanceAssignment(_message.Message):
     def placement(self) -> _placement_pb2.Placement:
         """What it may hold, and how many layers go where."""
 
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___InstanceMember]:
+        """Everybody who takes part, by rank, this node among them; the first is the primary, which serves the instance. Empty:
+        this node runs it alone.
+        """
+
     def __init__(
         self,
         *,
@@ -439,14 +446,55 @@ class InstanceAssignment(_message.Message):
         entry_point: _builtins.str = ...,
         placement: _placement_pb2.Placement | None = ...,
         generation: _builtins.int = ...,
+        members: _abc.Iterable[Global___InstanceMember] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "placement", b"placement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "artifact", b"artifact", "entry_point", b"entry_point", "generation", b"generation", "instance", b"instance", "model", b"model", "placement", b"placement", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "artifact", b"artifact", "entry_point", b"entry_point", "generation", b"generation", "instance", b"instance", "members", b"members", "model", b"model", "placement", b"placement", "uid", b"uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InstanceAssignment: _TypeAlias = InstanceAssignment  # noqa: Y015
+
+@_typing.final
+class InstanceMember(_message.Message):
+    """One worker's part in an instance that is spread over several."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    AGENT_ADDRESS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    worker: _builtins.str
+    """The worker, "workers/{worker}"."""
+    rank: _builtins.int
+    """Its rank: 0 is the primary, the others are its subordinates."""
+    agent_address: _builtins.str
+    """Where its agent answers, "host:port": its host is how the others reach what it serves. Empty: not known."""
+    state: _instance_pb2.InstanceState.ValueType
+    """Where its part stands, as its agent reported last: STARTING, RUNNING, ERROR or STOPPED; UNREACHABLE since its lease
+    lapsed.
+    """
+    endpoint: _builtins.str
+    """Where its part answers, as its agent reported. Empty: it does not."""
+    def __init__(
+        self,
+        *,
+        worker: _builtins.str = ...,
+        rank: _builtins.int = ...,
+        agent_address: _builtins.str = ...,
+        state: _instance_pb2.InstanceState.ValueType = ...,
+        endpoint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_address", b"agent_address", "endpoint", b"endpoint", "rank", b"rank", "state", b"state", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InstanceMember: _TypeAlias = InstanceMember  # noqa: Y015
 
 @_typing.final
 class CopyAssignment(_message.Message):

@@ -156,7 +156,8 @@ class WorkerServiceServicer(object):
         """Removes a worker that is gone for good: its record, its memory, its copies. An agent that still runs registers
         again, as a new worker.
         FAILED_PRECONDITION (WORKER_IN_USE): instances hold memory there, each listed; drain it, or say force if the node
-        is gone: then its instances are placed anew, and whatever still runs there is stopped if it comes back.
+        is gone: then its instances are placed anew, and whatever still runs there is stopped if it comes back. Of those over
+        several workers the others stop first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

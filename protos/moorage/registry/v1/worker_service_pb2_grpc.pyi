@@ -51,7 +51,8 @@ class WorkerServiceStub:
     """Removes a worker that is gone for good: its record, its memory, its copies. An agent that still runs registers
     again, as a new worker.
     FAILED_PRECONDITION (WORKER_IN_USE): instances hold memory there, each listed; drain it, or say force if the node
-    is gone: then its instances are placed anew, and whatever still runs there is stopped if it comes back.
+    is gone: then its instances are placed anew, and whatever still runs there is stopped if it comes back. Of those over
+    several workers the others stop first.
     """
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -145,7 +146,8 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Removes a worker that is gone for good: its record, its memory, its copies. An agent that still runs registers
         again, as a new worker.
         FAILED_PRECONDITION (WORKER_IN_USE): instances hold memory there, each listed; drain it, or say force if the node
-        is gone: then its instances are placed anew, and whatever still runs there is stopped if it comes back.
+        is gone: then its instances are placed anew, and whatever still runs there is stopped if it comes back. Of those over
+        several workers the others stop first.
         """
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _aio.Server) -> None: ...

@@ -28,7 +28,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class SimulatePlacementRequest(_message.Message):
-    """Request of SimulatePlacement: a fleet on paper and what is to go there."""
+    """Request of SimulatePlacement: a fleet on paper and what is to go there. No amount of memory is more than 256 TiB, and
+    there are at most 20,000 replicas in all.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -39,7 +41,7 @@ class SimulatePlacementRequest(_message.Message):
     MAX_WORKERS_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     max_workers: _builtins.int
-    """How many workers to explain at most, for each replica. 0: 20."""
+    """How many workers to explain at most, for each replica. 0: 20, or fewer where there are very many replicas."""
     seed: _builtins.str
     """Decides between equals: the same seed gives the same answer."""
     @_builtins.property
@@ -159,7 +161,7 @@ class SimulatedWorker(_message.Message):
 
     @_builtins.property
     def engines(self) -> _containers.RepeatedCompositeFieldContainer[_worker_pb2.InstalledEngine]:
-        """Engines that it has. Empty: every engine that runs on such a machine, in any version."""
+        """Engines that it has. Empty: every engine that runs on such a machine, in any version. One of no kind is none."""
 
     @_builtins.property
     def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimulatedCopy]:
@@ -220,9 +222,9 @@ class SimulatedAccelerator(_message.Message):
     uuid: _builtins.str
     """Identifies the card. Empty: "{kind}-{index}" of its worker."""
     kind: _worker_pb2.AcceleratorKind.ValueType
-    """How it is driven."""
+    """How it is driven. Unspecified: as the table says of its product."""
     index: _builtins.int
-    """Position among the worker's accelerators of this kind."""
+    """Position among the worker's accelerators of this kind. Absent: the first that is free."""
     product: _builtins.str
     """Product name, e.g. "NVIDIA L40S": what the table of accelerators knows it by."""
     memory_total_bytes: _builtins.int
@@ -240,7 +242,7 @@ class SimulatedAccelerator(_message.Message):
         *,
         uuid: _builtins.str = ...,
         kind: _worker_pb2.AcceleratorKind.ValueType = ...,
-        index: _builtins.int = ...,
+        index: _builtins.int | None = ...,
         product: _builtins.str = ...,
         memory_total_bytes: _builtins.int = ...,
         memory_reserved_bytes: _builtins.int = ...,
@@ -248,11 +250,13 @@ class SimulatedAccelerator(_message.Message):
         compute_capability: _builtins.str = ...,
         driver_version: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_index", b"_index", "index", b"index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_capability", b"compute_capability", "driver_version", b"driver_version", "index", b"index", "kind", b"kind", "memory_foreign_bytes", b"memory_foreign_bytes", "memory_reserved_bytes", b"memory_reserved_bytes", "memory_total_bytes", b"memory_total_bytes", "product", b"product", "uuid", b"uuid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_index", b"_index", "compute_capability", b"compute_capability", "driver_version", b"driver_version", "index", b"index", "kind", b"kind", "memory_foreign_bytes", b"memory_foreign_bytes", "memory_reserved_bytes", b"memory_reserved_bytes", "memory_total_bytes", b"memory_total_bytes", "product", b"product", "uuid", b"uuid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__index: _TypeAlias = _typing.Literal["index"]  # noqa: Y015
+    _WhichOneofArgType__index: _TypeAlias = _typing.Literal["_index", b"_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__index) -> _WhichOneofReturnType__index | None: ...
 
 Global___SimulatedAccelerator: _TypeAlias = SimulatedAccelerator  # noqa: Y015
 
@@ -360,7 +364,7 @@ class SimulatedModel(_message.Message):
     known_artifact: _builtins.str
     """An artifact that the registry has, "artifacts/{artifact}"."""
     engine: _engine_pb2.EngineKind.ValueType
-    """The engine. Unspecified: the one that fits."""
+    """The engine. Unspecified: the one that fits; for sizes llama.cpp where each block's weights are told, else vLLM."""
     engine_version: _builtins.str
     """The engine's version, as in Model. Empty: any."""
     category: _engine_pb2.ModelCategory.ValueType

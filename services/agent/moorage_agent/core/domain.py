@@ -47,7 +47,9 @@ class InstanceAssignment:
     generation: int
     """Grows each time it is bound, or is to be started again."""
     spec: EngineSpec | None
-    """What to run. None: it is to be stopped."""
+    """What to run. None: it is to be stopped, or the node cannot run it."""
+    refusal: Fault | None = None
+    """Why the node cannot run it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

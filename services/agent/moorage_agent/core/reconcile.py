@@ -12,6 +12,7 @@ Engines, by what is wanted and where the engine stands (``-``: nothing to do):
     not                -          stop     stop     forget       -
     ================== ========== ======== ======== ============ ========
 
+What the node refuses to run (an instance over several workers) is not wanted here, and its report says why.
 An engine is another if its spec or its instance's generation is: a restart is asked for by a new
 generation of the same spec. An engine is only started while its artifact is READY here, and one at a
 time per instance: another starts once the engine before is gone, because both would not fit the claim.

@@ -11,6 +11,7 @@ Instances, by what is wanted and where the engine stands (``-``: nothing is said
     run     STARTING; ERROR without its -        STARTING RUNNING ERROR       STARTING
             artifact
     stop    STOPPED                     -        -        -       -           -
+    refused ERROR                       ERROR    ERROR    ERROR   ERROR       ERROR
     ======= =========================== ======== ======== ======= =========== ========
 
 A report is of the generation that is wanted, and nothing of another one's engine goes into it: while
@@ -75,7 +76,9 @@ def instance_reports(desired: DesiredState | None, actual: Actual) -> list[Insta
         return []
     ready = ready_artifacts(actual)
     engines = {engine.uid: engine for engine in actual.engines}
-    reports = (_instance_report(item, engines.get(item.uid), ready) for item in desired.instances)
+    reports = (
+        _refusal(item) or _instance_report(item, engines.get(item.uid), ready) for item in desired.instances
+    )
     return [report for report in reports if report is not None]
 
 
@@ -85,6 +88,12 @@ def copy_reports(desired: DesiredState | None, actual: Actual) -> list[CopyRepor
         return []
     copies = {copy.assignment.artifact: copy for copy in actual.copies}
     return [_copy_report(item.artifact, copies.get(item.artifact)) for item in desired.copies]
+
+
+def _refusal(assignment: InstanceAssignment) -> InstanceReport | None:
+    if assignment.refusal is None:
+        return None
+    return _report(assignment, InstanceState.ERROR, error=assignment.refusal)
 
 
 def _instance_report(

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Self
 
+from moorage_common.core.llama_cpp import DEFAULT_MICRO_BATCH
 from moorage_common.core.placement import KvCacheType
 from moorage_common.core.states import EngineKind
 
@@ -44,6 +45,12 @@ class EngineSpec:
     """The GPUs that the engine may see, in the order of their layers. Empty: it computes on the CPU."""
     kv_cache_type: KvCacheType = KvCacheType.F16
     flash_attention: FlashAttention = FlashAttention.AUTO
+    micro_batch_size: int = DEFAULT_MICRO_BATCH
+    """Tokens that are computed at once."""
+    unified_kv_cache: bool = False
+    """Whether all slots share one key/value cache."""
+    forbid_mmap: bool = False
+    """Whether weights are read into memory instead of being mapped."""
     threads: int = 0
     """CPU threads. 0: as many as the node has cores."""
 

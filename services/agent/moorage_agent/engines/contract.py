@@ -31,6 +31,8 @@ class InstalledEngine:
     version: str
     accelerators: tuple[AcceleratorKind, ...] = ()
     """Kinds of accelerators that this build drives. Empty: it computes on the CPU only."""
+    single_worker_only: bool
+    """Whether it cannot serve an instance together with other workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ ADDRESS_FILE = "address.json"
 
 _ANSWER_TIMEOUT_S = 120.0
 _USAGE_TIMEOUT_S = 4.0
+_LOGICAL_BATCH = 2048
 
 _BACKENDS = {
     "CUDA": AcceleratorKind.CUDA,
@@ -150,6 +151,16 @@ class _OwnUse:
 
 class _NotThere(Exception):
     """No answer: it may be loading, busy, or gone."""
+
+
+def logical_batch(micro_batch_size: int) -> int:
+    """Returns how many tokens the server hands over at once: llama.cpp's default, and no less than it computes."""
+    return max(_LOGICAL_BATCH, micro_batch_size)
+
+
+def projector_beside(model: Path) -> Path | None:
+    """Returns the projector that turns images into a model's embeddings. None: its artifact has none."""
+    return min(model.parent.glob("mmproj*.gguf"), default=None)
 
 
 def accelerators(devices: list[str]) -> tuple[AcceleratorKind, ...]:

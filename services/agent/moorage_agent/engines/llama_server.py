@@ -10,8 +10,15 @@ import aiohttp
 from moorage_agent.core.environment import program_environment
 from moorage_agent.core.spec import EngineSpec, FlashAttention
 from moorage_agent.engines.contract import Command, EngineUnusable, InstalledEngine, Launch
-from moorage_agent.engines.llama_cpp import ADDRESS_FILE, LlamaCppEngine, accelerators
+from moorage_agent.engines.llama_cpp import (
+    ADDRESS_FILE,
+    LlamaCppEngine,
+    accelerators,
+    logical_batch,
+    projector_beside,
+)
 from moorage_agent.engines.tools import free_port, printed_by
+from moorage_common.core.llama_cpp import CONTEXT_CHECKPOINTS
 
 _VERSION = re.compile(r"^version: *(\S+)", re.MULTILINE)
 _DEVICE = re.compile(r"^ +(\w+?): ", re.MULTILINE)
@@ -41,7 +48,9 @@ class LlamaServerEngine(LlamaCppEngine):
             raise EngineUnusable(f"{self._binary}: it does not say its version: no llama-server?")
         self._known_flags = await self._say("--help")
         devices = _DEVICE.findall(await self._say("--list-devices"))
-        return InstalledEngine(kind=self.kind, version=version[1], accelerators=accelerators(devices))
+        return InstalledEngine(
+            kind=self.kind, version=version[1], accelerators=accelerators(devices), single_worker_only=True
+        )
 
     async def _say(self, flag: str) -> str:
         """Which of the streams llama.cpp prints an answer on has changed over the years."""
@@ -60,12 +69,33 @@ class LlamaServerEngine(LlamaCppEngine):
             *("--ctx-size", str(spec.context_length), "--parallel", str(spec.parallel_slots)),
             *("--threads", str(spec.threads or self._default_threads)),
             *("--gpu-layers", str(spec.gpu_layers), "--metrics"),
+            *("--batch-size", str(logical_batch(spec.micro_batch_size))),
+            *("--ubatch-size", str(spec.micro_batch_size)),
             *_optional(spec),
+            *self._newer(spec),
         ]
-        # Prompts kept in RAM would be memory that no claim accounts for; older builds keep none.
-        if "--cache-ram" in self._known_flags:
-            arguments += ["--cache-ram", "0"]
+        projector = projector_beside(launch.model_path)
+        if projector is not None:
+            arguments += ["--mmproj", str(projector)]
         return Command(arguments=tuple(arguments))
+
+    def _newer(self, spec: EngineSpec) -> list[str]:
+        """Flags that came, or changed, later than the rest."""
+        arguments = []
+        # Prompts kept in RAM would be memory that no claim accounts for; older builds keep none.
+        if self._knows("--cache-ram"):
+            arguments += ["--cache-ram", "0"]
+        if self._knows("--ctx-checkpoints"):
+            arguments += ["--ctx-checkpoints", str(CONTEXT_CHECKPOINTS)]
+        unified = "--kv-unified" if spec.unified_kv_cache else "--no-kv-unified"
+        if self._knows(unified):
+            arguments.append(unified)
+        if spec.forbid_mmap:
+            arguments += ["--load-mode", "none"] if self._knows("--load-mode") else ["--no-mmap"]
+        return arguments
+
+    def _knows(self, flag: str) -> bool:
+        return re.search(rf"(?<!\S){flag}(?![\w-])", self._known_flags) is not None
 
 
 def _optional(spec: EngineSpec) -> list[str]:

@@ -10,7 +10,13 @@ import aiohttp
 from moorage_agent.core.environment import program_environment
 from moorage_agent.engines import xllamacpp_server
 from moorage_agent.engines.contract import Command, EngineUnusable, InstalledEngine, Launch
-from moorage_agent.engines.llama_cpp import ADDRESS_FILE, LlamaCppEngine, accelerators
+from moorage_agent.engines.llama_cpp import (
+    ADDRESS_FILE,
+    LlamaCppEngine,
+    accelerators,
+    logical_batch,
+    projector_beside,
+)
 from moorage_agent.engines.tools import printed_by
 
 _SPEC_FILE = "server.json"
@@ -36,14 +42,17 @@ class XllamacppEngine(LlamaCppEngine):
             [*_SERVER, "--devices"], environment=program_environment(self._environment)
         )
         devices = json.loads(printed.stdout)
-        return InstalledEngine(kind=self.kind, version=version, accelerators=accelerators(devices))
+        return InstalledEngine(
+            kind=self.kind, version=version, accelerators=accelerators(devices), single_worker_only=True
+        )
 
     def command(self, launch: Launch) -> Command:
         """Writes the server's spec, and returns the command that reads it."""
         (launch.directory / ADDRESS_FILE).unlink(missing_ok=True)
-        spec = launch.spec
+        spec, projector = launch.spec, projector_beside(launch.model_path)
         server = xllamacpp_server.ServerSpec(
             model_path=str(launch.model_path),
+            projector_path=str(projector) if projector else "",
             address_file=str(launch.directory / ADDRESS_FILE),
             host=launch.host,
             alias=spec.alias,
@@ -53,6 +62,10 @@ class XllamacppEngine(LlamaCppEngine):
             tensor_split=tuple(float(gpu.layers) for gpu in spec.gpus) if len(spec.gpus) > 1 else (),
             kv_cache_type=spec.kv_cache_type.value,
             flash_attention=spec.flash_attention.value,
+            batch_size=logical_batch(spec.micro_batch_size),
+            micro_batch_size=spec.micro_batch_size,
+            unified_kv_cache=spec.unified_kv_cache,
+            forbid_mmap=spec.forbid_mmap,
             threads=spec.threads or self._default_threads,
             # A request holds its thread until it is answered; health must still get one.
             http_threads=16 + 4 * spec.parallel_slots,

@@ -22,12 +22,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from moorage_common.core.llama_cpp import CONTEXT_CHECKPOINTS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSpec:
     """How to start the server."""
 
     model_path: str
+    projector_path: str
+    """Empty: there is none."""
     address_file: str
     host: str
     alias: str
@@ -39,6 +43,10 @@ class ServerSpec:
     kv_cache_type: str
     """As ggml names its types, e.g. "Q8_0"."""
     flash_attention: str
+    batch_size: int
+    micro_batch_size: int
+    unified_kv_cache: bool
+    forbid_mmap: bool
     threads: int
     http_threads: int
 
@@ -54,6 +62,7 @@ class ServerSpec:
 
 _ANY_SPEC = ServerSpec(
     model_path="model.gguf",
+    projector_path="projector.gguf",
     address_file="address.json",
     host="127.0.0.1",
     alias="model",
@@ -63,6 +72,10 @@ _ANY_SPEC = ServerSpec(
     tensor_split=(1.0,),
     kv_cache_type="F16",
     flash_attention="auto",
+    batch_size=512,
+    micro_batch_size=512,
+    unified_kv_cache=True,
+    forbid_mmap=True,
     threads=1,
     http_threads=1,
 )
@@ -98,6 +111,7 @@ def parameters(xllamacpp: Any, spec: ServerSpec) -> Any:  # noqa: ANN401 (the wh
     """Returns llama.cpp's parameters for a spec."""
     result = xllamacpp.CommonParams()
     result.model.path = spec.model_path
+    result.mmproj.path = spec.projector_path
     result.model_alias = {spec.alias}
     result.hostnames = [spec.host]
     result.port = 0
@@ -112,6 +126,10 @@ def parameters(xllamacpp: Any, spec: ServerSpec) -> Any:  # noqa: ANN401 (the wh
     )
     attention = {"auto": "AUTO", "on": "ENABLED", "off": "DISABLED"}[spec.flash_attention]
     result.flash_attn_type = _member(xllamacpp.llama_flash_attn_type, f"LLAMA_FLASH_ATTN_TYPE_{attention}")
+    result.n_batch, result.n_ubatch = spec.batch_size, spec.micro_batch_size
+    result.kv_unified = spec.unified_kv_cache
+    if spec.forbid_mmap:
+        result.load_mode = _member(xllamacpp.llama_load_mode, "LLAMA_LOAD_MODE_NONE")
     result.cpuparams.n_threads = result.cpuparams_batch.n_threads = spec.threads
     result.n_threads_http = spec.http_threads
     result.endpoint_metrics = True
@@ -122,6 +140,8 @@ def parameters(xllamacpp: Any, spec: ServerSpec) -> Any:  # noqa: ANN401 (the wh
     result.fit_params = False
     # Prompts kept in RAM would be memory that no claim accounts for.
     result.cache_ram_mib = 0
+    # Of these, claims account for so many.
+    result.n_ctx_checkpoints = CONTEXT_CHECKPOINTS
     return result
 
 

@@ -26,9 +26,10 @@ from moorage_agent.core.fault import Fault
 from moorage_agent.core.measure import RAM, Measurements, StorageFigures
 from moorage_agent.core.paths import check_path
 from moorage_agent.core.reports import CopyReport, InstanceReport
-from moorage_agent.core.spec import EngineSpec, GpuShare
+from moorage_agent.core.spec import EngineSpec, FlashAttention, GpuShare
 from moorage_agent.core.usage import InstanceFigures
-from moorage_common.core.errors import InvalidArgument
+from moorage_common.core.errors import ErrorReason, FailedPrecondition, InvalidArgument
+from moorage_common.core.llama_cpp import DEFAULT_CONTEXT, DEFAULT_MICRO_BATCH
 from moorage_common.core.names import artifact_copy_name, parse_artifact, parse_model
 from moorage_common.core.placement import KvCacheType
 from moorage_common.core.states import EngineKind
@@ -37,7 +38,6 @@ from moorage_common.rpc.status import to_status
 
 _UID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _ACTIONS = (worker_service_pb2.INSTANCE_ACTION_RUN, worker_service_pb2.INSTANCE_ACTION_STOP)
-_DEFAULT_CONTEXT = 4096
 
 
 def desired_state(message: worker_service_pb2.DesiredNodeState) -> DesiredState:
@@ -58,11 +58,26 @@ def _instance(message: worker_service_pb2.InstanceAssignment) -> InstanceAssignm
     if message.action not in _ACTIONS:
         raise InvalidArgument(f"{message.instance} has an action that this agent does not know")
     runs = message.action == worker_service_pb2.INSTANCE_ACTION_RUN
+    refusal = _refusal(message) if runs else None
     return InstanceAssignment(
         uid=message.uid,
         instance=message.instance,
         generation=message.generation,
-        spec=engine_spec(message) if runs else None,
+        spec=engine_spec(message) if runs and refusal is None else None,
+        refusal=refusal,
+    )
+
+
+def _refusal(message: worker_service_pb2.InstanceAssignment) -> Fault | None:
+    """Returns why an instance is not run; None: it is."""
+    if not message.members:
+        return None
+    return Fault(
+        kind=FailedPrecondition,
+        reason=ErrorReason.DISTRIBUTION_UNSUPPORTED,
+        message=f"this agent serves instances alone, and this one is spread over {len(message.members)} workers",
+        remedy="Forbid the model's distribution, or let it fit one worker.",
+        resource=message.instance,
     )
 
 
@@ -73,17 +88,26 @@ def engine_spec(message: worker_service_pb2.InstanceAssignment) -> EngineSpec:
         InvalidArgument: It cannot be understood.
     """
     options, placement = message.model.llama_cpp, message.placement
-    engine, cache = message.model.engine, options.kv_cache_type
+    engine, cache = placement.engine or message.model.engine, options.kv_cache_type
+    attention = options.flash_attention
     return EngineSpec(
         # Unspecified: the one that fits its files. There is one kind of file yet, and one engine for it.
         kind=enums.ENGINE_KIND.from_proto(engine) if engine else EngineKind.LLAMA_CPP,
         alias=parse_model(message.model.name),
         artifact=parse_artifact(message.artifact),
         entry_point=str(check_path(message.entry_point)),
-        context_length=placement.context_length or options.context_length or _DEFAULT_CONTEXT,
+        context_length=placement.context_length or options.context_length or DEFAULT_CONTEXT,
         parallel_slots=options.parallel_slots or 1,
         gpus=_gpus(placement),
         kv_cache_type=enums.KV_CACHE_TYPE.from_proto(cache) if cache else KvCacheType.F16,
+        flash_attention=(
+            FlashAttention(enums.FLASH_ATTENTION.from_proto(attention).lower())
+            if attention
+            else FlashAttention.AUTO
+        ),
+        micro_batch_size=options.micro_batch_size or DEFAULT_MICRO_BATCH,
+        unified_kv_cache=options.unified_kv_cache,
+        forbid_mmap=options.forbid_mmap,
         threads=options.threads,
     )
 

@@ -94,4 +94,5 @@ def _engine(engine: InstalledEngine) -> worker_pb2.InstalledEngine:
         kind=enums.ENGINE_KIND.to_proto(engine.kind),
         version=engine.version,
         accelerator_kinds=[enums.ACCELERATOR_KIND.to_proto(kind) for kind in engine.accelerators],
+        single_worker_only=engine.single_worker_only,
     )

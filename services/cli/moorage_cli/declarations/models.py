@@ -1,10 +1,11 @@
 """Commands about models and their instances."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from moorage_cli import commands
+from moorage_cli import commands, completing
 from moorage_cli.declarations.shared import (
     MODELS,
     AnyModelArgument,
@@ -169,6 +170,76 @@ async def scale(
 async def explain(target: MeshTarget, *, name: SubjectArgument, output: OutputOption = Output.TABLE) -> int:
     """Tells why an instance is where it is, or what it waits for."""
     return await commands.explain.run(target, name=name, output=output)
+
+
+@app.command(
+    rich_help_panel=MODELS,
+    epilog=examples(
+        "moor simulate fleet.yaml model.yaml",
+        "moor simulate --live-plus two-more.yaml --model llama",
+        "moor simulate fleet.yaml models.yaml -o json --seed 7",
+    ),
+)
+@connected
+async def simulate(
+    target: MeshTarget,
+    *,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE",
+            help="YAML with workers, instances, models, or one model; - is standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    live_plus: Annotated[
+        bool, typer.Option("--live-plus", help="On the fleet as it is, plus what the files say.")
+    ] = False,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="Also one more instance of this model of the mesh.",
+            autocompletion=completing.models,
+            show_default=False,
+        ),
+    ] = None,
+    closest: Annotated[
+        int,
+        typer.Option(
+            "--closest", metavar="N", min=1, max=10_000, help="How many workers to explain for each replica."
+        ),
+    ] = 5,
+    seed: Annotated[
+        str, typer.Option("--seed", help="Decides between equals, in place of the files' seed.")
+    ] = "",
+    output: OutputOption = Output.TABLE,
+) -> int:
+    """Tells where models would go on a fleet on paper.
+
+    Nothing is claimed. docs/capacity-planning.md tells what files may say.
+    Exit codes: 0 if everything is placed, 3 if something is not.
+    """
+    return await commands.simulate.run(
+        target,
+        files=files or [],
+        live=live_plus,
+        models=models or [],
+        closest=closest,
+        seed=seed,
+        output=output,
+    )
+
+
+@app.command(rich_help_panel=MODELS, epilog=examples("moor predict llama", "moor predict llama/a1b2c3d4"))
+@connected
+async def predict(target: MeshTarget, *, name: SubjectArgument, output: OutputOption = Output.TABLE) -> int:
+    """Tells how fast instances should be, and where the time goes.
+
+    For a model without any instance: where one would go now.
+    """
+    return await commands.predict.run(target, name=name, output=output)
 
 
 @app.command(

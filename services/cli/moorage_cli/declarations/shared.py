@@ -38,7 +38,7 @@ SourceArgument = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="hf:ORG/REPO/FILE, hf:ORG/REPO@REVISION/FILE, https://… or file:/PATH (on the downloader).",
+        help="hf:ORG/REPO, hf:ORG/REPO@REVISION/FILE, https://… or file:/PATH (on the downloader).",
     ),
 ]
 WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is so.")]

@@ -145,7 +145,7 @@ class Mesh:
             case "agent":
                 return {**registry, "data_dir": str(root / "agent"), "stop_engines_on_exit": "true"}
             case _:
-                return registry
+                return {**registry, "downloader_address": self.addresses["downloader"]}
 
     def _database_settings(self) -> dict[str, str]:
         if self._postgres is None:

@@ -1,20 +1,22 @@
 """The explanation of a placement as text: the answer, how many workers each rule rejected, then the closest workers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from moorage.common.v1.placement_pb2 import (
     Explanation,
     MemoryPart,
     Placement,
+    PlacementMode,
     PlacementReason,
     Rejection,
     Verdict,
     WorkerExplanation,
 )
 from moorage_cli.views.page import Block, Line, Page, Rows, Tone
-from moorage_cli.views.words import plural, short, size, state
+from moorage_cli.views.words import plural, short, size, state, tokens_per_s
 
-_ACRONYMS = {"ram": "RAM", "gpu": "GPU", "os": "OS", "kv": "KV"}
+_ACRONYMS = {"ram": "RAM", "gpu": "GPU", "gpus": "GPUs", "os": "OS", "kv": "KV", "cpu": "CPU", "vllm": "vLLM"}
+_INSTANCES_NAMED = 3
 
 
 def explanation_page(subject: str, placement: Placement, explanation: Explanation) -> Page:
@@ -36,10 +38,16 @@ def _blocks(subject: str, placement: Placement, explanation: Explanation) -> Ite
         yield Line()
         for line in count_lines(explanation):
             yield Line(f"  {line}")
-    if placement.claims:
+    if placement.worker:
         yield Line()
-        yield claim_rows(placement)
-    for rows in (feasible_rows(explanation), rejected_rows(explanation)):
+        yield Line(f"  {lie_of(placement)}")
+    tables = (
+        claim_rows(placement),
+        own_rows(explanation),
+        feasible_rows(explanation),
+        rejected_rows(explanation),
+    )
+    for rows in tables:
         if rows.cells:
             yield Line()
             yield rows
@@ -63,48 +71,110 @@ def count_lines(explanation: Explanation) -> list[str]:
     return [considered, *(f"  {number:>{width}}  {rule}" for number, rule in counts)]
 
 
+def lie_of(placement: Placement) -> str:
+    """Returns how a model lies on the fleet, in a line: "partly, on gpu-1, 50 of 62 layers on GPUs"."""
+    parts = [mode_words(placement.mode), f"on {short(placement.worker)}"]
+    if placement.subordinates:
+        parts[-1] += f" with {', '.join(map(short, placement.subordinates))}"
+    if placement.HasField("parallel"):
+        cut = placement.parallel
+        parts.append(f"tensor {cut.tensor} * pipeline {cut.pipeline} * data {cut.data}")
+    elif placement.total_layers:
+        parts.append(f"{placement.gpu_layers} of {placement.total_layers} layers on GPUs")
+    if placement.HasField("predicted"):
+        parts.append(f"{tokens_per_s(placement.predicted.decode_tokens_per_s)} predicted")
+    return ", ".join(part for part in parts if part)
+
+
+def mode_words(mode: PlacementMode.ValueType) -> str:
+    """Returns how a model lies on the fleet; empty when that is not known."""
+    return _words(state(PlacementMode.Name(mode), "PLACEMENT_MODE_")) if mode else ""
+
+
 def claim_rows(placement: Placement) -> Rows:
     """Returns what is held, one row per memory pool."""
-    cells = tuple(
+    cells = [
         (
             f"{short(claim.worker or placement.worker)}/{claim.pool}",
             size(claim.size_bytes),
-            ", ".join(
-                f"{_words(state(MemoryPart.Name(part.part), 'MEMORY_PART_'))} {size(part.size_bytes)}"
-                for part in claim.parts
-            ),
+            str(claim.layers or ""),
+            ", ".join(f"{part_words(part.part)} {size(part.size_bytes)}" for part in claim.parts),
         )
         for claim in placement.claims
-    )
-    return Rows(("MEMORY POOL", "HELD", "FOR"), cells, indent=2)
+    ]
+    return _rows(("MEMORY POOL", "HELD", "LAYERS", "FOR"), cells, optional=("LAYERS",))
+
+
+def part_words(part: MemoryPart.ValueType) -> str:
+    """Returns what a part of a claim pays for, "KV cache"."""
+    return _words(state(MemoryPart.Name(part), "MEMORY_PART_"))
+
+
+def own_rows(explanation: Explanation) -> Rows:
+    """Returns what stands in the model's own way, whatever workers have."""
+    cells = [_rejection(rejection) for rejection in explanation.rejections]
+    return _rows(("IN ITS OWN WAY", "NEEDED", "AVAILABLE", "HELD BY", "REMEDY"), cells, optional=("HELD BY",))
 
 
 def feasible_rows(explanation: Explanation) -> Rows:
     """Returns the workers that could take it, best first, and what their scores are made of."""
-    feasible = [worker for worker in explanation.workers if not worker.rejections]
-    cells = tuple(
+    cells = [
         (
             short(worker.worker),
             str(worker.rank),
             f"{worker.score:.2f}",
+            mode_words(worker.mode),
+            ", ".join(map(short, worker.subordinates)),
+            str(worker.gpu_layers or ""),
             " + ".join(f"{part.scorer} {part.value:.2f} * {part.weight:g}" for part in worker.score_parts),
         )
-        for worker in feasible
-    )
-    return Rows(("WORKER", "RANK", "SCORE", "MADE OF"), cells, indent=2)
+        for worker in explanation.workers
+        if not worker.rejections
+    ]
+    columns = ("WORKER", "RANK", "SCORE", "MODE", "WITH", "ON GPUS", "MADE OF")
+    return _rows(columns, cells, optional=("MODE", "WITH", "ON GPUS"))
 
 
 def rejected_rows(explanation: Explanation) -> Rows:
     """Returns the workers that could not, closest first: each rule that rejected one, and what would help."""
     cells = [row for worker in explanation.workers for row in _rejections(worker)]
-    return Rows(("CLOSEST", "RULE", "NEEDED", "AVAILABLE", "REMEDY"), tuple(cells), indent=2)
+    columns = ("CLOSEST", "RULE", "NEEDED", "AVAILABLE", "HELD BY", "REMEDY")
+    return _rows(columns, cells, optional=("HELD BY",))
+
+
+def _rows(columns: Sequence[str], cells: Sequence[tuple[str, ...]], *, optional: Iterable[str]) -> Rows:
+    """Returns a table without those of its columns that may be left out and in which nothing stands."""
+    kept = [
+        position
+        for position, column in enumerate(columns)
+        if column not in optional or any(row[position] for row in cells)
+    ]
+    return Rows(
+        tuple(columns[position] for position in kept),
+        tuple(tuple(row[position] for position in kept) for row in cells),
+        indent=2,
+    )
 
 
 def _rejections(worker: WorkerExplanation) -> Iterator[tuple[str, ...]]:
     for position, rejection in enumerate(worker.rejections):
-        needed, available = _amount(rejection, rejection.needed), _amount(rejection, rejection.available)
-        name = short(worker.worker) if position == 0 else ""
-        yield (name, _reason(rejection.reason), needed, available, rejection.remedy)
+        yield (short(worker.worker) if position == 0 else "", *_rejection(rejection))
+
+
+def _rejection(rejection: Rejection) -> tuple[str, ...]:
+    return (
+        _reason(rejection.reason),
+        _amount(rejection, rejection.needed),
+        _amount(rejection, rejection.available),
+        _holders(rejection.instances),
+        rejection.remedy,
+    )
+
+
+def _holders(instances: Sequence[str]) -> str:
+    named = ", ".join(map(short, instances[:_INSTANCES_NAMED]))
+    left = len(instances) - _INSTANCES_NAMED
+    return f"{named} and {left} more" if left > 0 else named
 
 
 def _reason(reason: PlacementReason.ValueType) -> str:
@@ -116,4 +186,6 @@ def _words(name: str) -> str:
 
 
 def _amount(rejection: Rejection, amount: str) -> str:
-    return size(int(amount)) if rejection.unit == "bytes" and amount.isdigit() else amount
+    if not amount.isdigit():
+        return amount
+    return size(int(amount)) if rejection.unit == "bytes" else f"{amount} {rejection.unit}".strip()

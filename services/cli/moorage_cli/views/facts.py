@@ -8,15 +8,24 @@ from moorage_cli.views.words import plural, size
 
 def describe_artifact(artifact: Artifact) -> str:
     """Returns e.g. "1 file, 766 KiB, llama with 4 layers, F32"."""
-    parts = [plural(len(artifact.files), "file"), size(artifact.size_bytes), describe_gguf(artifact)]
+    parts = [plural(len(artifact.files), "file"), size(artifact.size_bytes), describe_model(artifact)]
     return ", ".join(part for part in parts if part)
 
 
-def describe_gguf(artifact: Artifact) -> str:
+def describe_model(artifact: Artifact) -> str:
     """Returns e.g. "llama with 4 layers, F32": what the files' headers say; empty when they say nothing."""
-    gguf = artifact.facts.gguf
-    layers = f"{gguf.architecture} with {plural(gguf.block_count, 'layer')}" if gguf.architecture else ""
-    return ", ".join(part for part in (layers, gguf.quantization) if part)
+    gguf, safetensors = artifact.facts.gguf, artifact.facts.safetensors
+    if safetensors.block_count:
+        parts = (
+            safetensors.model_type,
+            safetensors.block_count,
+            safetensors.quantization or safetensors.dtype,
+        )
+    else:
+        parts = (gguf.architecture, gguf.block_count, gguf.quantization)
+    name, blocks, weights = parts
+    layers = f"{name} with {plural(blocks, 'layer')}" if name else ""
+    return ", ".join(part for part in (layers, weights) if part)
 
 
 def held_bytes(instance: Instance) -> int:

@@ -9,7 +9,13 @@ from moorage.registry.v1.model_pb2 import Model
 from moorage.registry.v1.worker_pb2 import MemoryPool, Worker, WorkerState
 from moorage_cli.views.facts import held_bytes
 from moorage_cli.views.page import Bar, Cell, Line, Page, Rows, Tone
-from moorage_cli.views.standing import instance_standing, wanted_replicas, why_not, worker_standing
+from moorage_cli.views.standing import (
+    instance_place,
+    instance_standing,
+    wanted_replicas,
+    why_not,
+    worker_standing,
+)
 from moorage_cli.views.watching import clock
 from moorage_cli.views.words import age, duration, plural, short, size
 
@@ -65,7 +71,7 @@ def running_rows(instances: Iterable[Instance], *, now: datetime) -> Rows:
             (
                 short(each.name),
                 instance_standing(each),
-                short(each.worker),
+                instance_place(each),
                 size(held_bytes(each)),
                 age(each.state_time, now=now),
                 each.endpoint or why_not(each),

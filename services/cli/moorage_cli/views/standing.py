@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from moorage.registry.v1.instance_pb2 import Instance, InstanceState
 from moorage.registry.v1.model_pb2 import DesiredState, Model, ResolutionState
 from moorage.registry.v1.worker_pb2 import Worker, WorkerState
-from moorage_cli.views.words import state
+from moorage_cli.views.words import short, state
 
 _MOST_TELLING = (
     InstanceState.INSTANCE_STATE_ERROR,
@@ -55,6 +55,12 @@ def instance_standing(instance: Instance) -> str:
     if instance.evicting:
         return f"{word}, evicting"
     return f"{word}, retiring" if instance.retiring else word
+
+
+def instance_place(instance: Instance) -> str:
+    """Returns where an instance is: its worker, the primary of several, and how many there are beside it."""
+    beside = len(instance.subordinates)
+    return f"{short(instance.worker)} +{beside}" if beside else short(instance.worker)
 
 
 def worker_standing(worker: Worker) -> str:

@@ -11,12 +11,13 @@ from moorage.registry.v1.model_pb2 import Model
 from moorage.registry.v1.worker_pb2 import Worker
 from moorage_cli.views.facts import (
     describe_accelerators,
-    describe_gguf,
     describe_memory,
+    describe_model,
     held_bytes,
 )
 from moorage_cli.views.page import Rows
 from moorage_cli.views.standing import (
+    instance_place,
     instance_standing,
     model_standing,
     wanted_replicas,
@@ -69,7 +70,7 @@ def artifact_rows(artifacts: Iterable[Artifact], copies: Sequence[ArtifactCopy],
             (
                 short(artifact.name),
                 size(artifact.size_bytes),
-                describe_gguf(artifact),
+                describe_model(artifact),
                 state(PullState.Name(artifact.pull.state), "PULL_STATE_"),
                 _whereabouts([copy for copy in copies if copy.artifact == artifact.name]),
                 age(artifact.create_time, now=now),
@@ -100,7 +101,7 @@ def _ps_cells(model: Model, instance: Instance, now: datetime) -> tuple[str, ...
     return (
         short(instance.name),
         instance_standing(instance),
-        short(instance.worker),
+        instance_place(instance),
         _held(instance),
         age(instance.state_time, now=now),
         instance.endpoint
@@ -132,7 +133,7 @@ def _instance_cells(instance: Instance, now: datetime) -> tuple[str, ...]:
     return (
         short(instance.name),
         instance_standing(instance),
-        short(instance.worker),
+        instance_place(instance),
         _held(instance),
         f"{layers.gpu_layers}/{layers.total_layers} layers" if layers.total_layers else "",
         str(instance.restart_count or ""),

@@ -34,6 +34,7 @@ _ALWAYS_DIFFERENT = (
 _TOLD_BY_OTHERS = (
     # The summary tells what these are made of; the message, what the code and the details are.
     "explanation.workers",
+    "explanation.rejections",
     "explanation.reason_counts",
     "explanation.verdict",
     "placement.",

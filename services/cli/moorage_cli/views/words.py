@@ -20,6 +20,11 @@ def size(count: int) -> str:
     return f"{amount:.{decimals}f} {_UNITS[unit]}"
 
 
+def tokens_per_s(rate: float) -> str:
+    """Returns a speed in about two significant digits: "3.5 tokens/s", "41 tokens/s"."""
+    return f"{rate:.2g} tokens/s" if rate < 9.95 else f"{rate:.0f} tokens/s"
+
+
 def duration(seconds: float) -> str:
     """Returns a duration by its one or two largest units: "0.6 s", "42 s", "3 min", "2 h 5 min", "4 d"."""
     if seconds < 9.95:

@@ -1,6 +1,7 @@
 """What has to be known about llama.cpp's architectures beyond what a file's header says."""
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
 # fmt: off
 ARCHITECTURES: frozenset[str] = frozenset({
@@ -38,6 +39,15 @@ ENCODERS: frozenset[str] = frozenset({
 })
 # fmt: on
 """Those that have no output head, so that a file without one does not mean a tied one."""
+
+# fmt: off
+UNCACHED: frozenset[str] = frozenset({
+    "bert", "clef", "dream", "eurobert", "gemma-embedding", "gemma-embedding2", "jina-bert-v2",
+    "jina-bert-v3", "llada", "llada-moe", "modern-bert", "neo-bert", "nomic-bert", "nomic-bert-moe",
+    "rnd1", "wavtokenizer-dec",
+})
+# fmt: on
+"""Those that read a text as a whole, so that nothing of it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +93,82 @@ SLIDING_WINDOWS: dict[str, SlidingWindow] = {
 Others it runs with one only when the header lists, block by block, which blocks have it; a bare window length
 in their headers is ignored, as llama.cpp ignores it.
 """
+
+# fmt: off
+UNROTATED: frozenset[str] = frozenset({
+    "bert", "bloom", "glm5-next", "gpt2", "jais", "jamba", "jina-bert-v2", "kimi-k3", "kimi-linear",
+    "mpt", "nemotron_h", "nemotron_h_moe", "refact", "starcoder", "t5", "t5encoder",
+})
+# fmt: on
+"""Those whose queries and keys do not turn with their position."""
+
+RESIDUAL_FIRST: frozenset[str] = frozenset({"jamba", "lfm2", "lfm2moe", "openelm", "phi3", "phimoe"})
+"""Those in which a block's result is added to its input, which it replaces; elsewhere it is the other way round."""
+
+
+class Recurrence(Enum):
+    """How a recurrent block computes; its name in papers and in llama.cpp."""
+
+    MAMBA = auto()
+    MAMBA2 = auto()
+    DELTA_NET = auto()
+    """The gated delta rule."""
+    KIMI_DELTA = auto()
+    """The delta rule with a gate per channel."""
+    LIGHTNING = auto()
+    """Linear attention with a fixed decay."""
+    SHORT_CONVOLUTION = auto()
+    RWKV6 = auto()
+    RWKV7 = auto()
+
+
+class Recurrent(Enum):
+    """Which blocks of an architecture are recurrent."""
+
+    ALL = auto()
+    BESIDE_ATTENTION = auto()
+    """Each block, and each has attention, too."""
+    WITHOUT_KEYS = auto()
+    """Those that the header gives no key/value heads."""
+    ALONE = auto()
+    """Those that the header gives neither key/value heads nor a feed-forward layer: a block is one thing only."""
+    LISTED = auto()
+    """Those that the header lists, or all but one in each interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecurrentRule:
+    """What is recurrent in an architecture."""
+
+    recurrence: Recurrence
+    blocks: Recurrent
+    interval: int = 0
+    """With `Recurrent.LISTED`: one block of so many has attention, where the header does not say."""
+
+
+RECURRENT: dict[str, RecurrentRule] = {
+    "arwkv7": RecurrentRule(Recurrence.RWKV7, Recurrent.ALL),
+    "bailingmoe3": RecurrentRule(Recurrence.KIMI_DELTA, Recurrent.WITHOUT_KEYS),
+    "falcon-h1": RecurrentRule(Recurrence.MAMBA2, Recurrent.BESIDE_ATTENTION),
+    "glm5-next": RecurrentRule(Recurrence.KIMI_DELTA, Recurrent.WITHOUT_KEYS),
+    "granitehybrid": RecurrentRule(Recurrence.MAMBA2, Recurrent.WITHOUT_KEYS),
+    "jamba": RecurrentRule(Recurrence.MAMBA, Recurrent.WITHOUT_KEYS),
+    "kimi-k3": RecurrentRule(Recurrence.KIMI_DELTA, Recurrent.WITHOUT_KEYS),
+    "kimi-linear": RecurrentRule(Recurrence.KIMI_DELTA, Recurrent.WITHOUT_KEYS),
+    "lfm2": RecurrentRule(Recurrence.SHORT_CONVOLUTION, Recurrent.WITHOUT_KEYS),
+    "lfm2moe": RecurrentRule(Recurrence.SHORT_CONVOLUTION, Recurrent.WITHOUT_KEYS),
+    "mamba": RecurrentRule(Recurrence.MAMBA, Recurrent.ALL),
+    "mamba2": RecurrentRule(Recurrence.MAMBA2, Recurrent.ALL),
+    "minimax-01": RecurrentRule(Recurrence.LIGHTNING, Recurrent.LISTED, 8),
+    "nemotron_h": RecurrentRule(Recurrence.MAMBA2, Recurrent.ALONE),
+    "nemotron_h_moe": RecurrentRule(Recurrence.MAMBA2, Recurrent.ALONE),
+    "plamo2": RecurrentRule(Recurrence.MAMBA, Recurrent.WITHOUT_KEYS),
+    "qwen35": RecurrentRule(Recurrence.DELTA_NET, Recurrent.LISTED, 4),
+    "qwen35moe": RecurrentRule(Recurrence.DELTA_NET, Recurrent.LISTED, 4),
+    "qwen3next": RecurrentRule(Recurrence.DELTA_NET, Recurrent.LISTED, 4),
+    "qwen4exp": RecurrentRule(Recurrence.DELTA_NET, Recurrent.LISTED, 4),
+    "rwkv6": RecurrentRule(Recurrence.RWKV6, Recurrent.ALL),
+    "rwkv6qwen2": RecurrentRule(Recurrence.RWKV6, Recurrent.ALL),
+    "rwkv7": RecurrentRule(Recurrence.RWKV7, Recurrent.ALL),
+}
+"""Architectures that carry a state from token to token instead of keys and values, in some or all blocks."""

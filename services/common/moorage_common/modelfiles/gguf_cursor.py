@@ -2,25 +2,15 @@
 
 import struct
 from collections.abc import Generator
-from dataclasses import dataclass
 
 from moorage_common.core.errors import ErrorReason, FailedPrecondition
+from moorage_common.modelfiles.ranges import Need
 
 MAX_HEADER_BYTES = 256 << 20
 """No header may be longer. Those of the largest vocabularies are below 32 MiB."""
 
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """What the parser must see next."""
-
-    offset: int
-    """Where in the file, in bytes."""
-    length: int
-    """At least how many bytes, always within the file. More are welcome."""
 
 
 def invalid(file_name: str, problem: str) -> FailedPrecondition:

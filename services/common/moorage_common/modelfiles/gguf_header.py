@@ -1,8 +1,7 @@
 """Parses the header of one GGUF file without doing any reading itself.
 
-`parse_header` is a generator: it yields a `Need` (where it wants bytes, and at least how many) and is sent
-the bytes, until it returns the `GgufHeader`. Whoever drives it decides where bytes come from, so that a local
-file and ranges of a remote one share this code (`moorage_common.modelfiles.gguf` has both drivers).
+`parse_header` is a parser of `moorage_common.modelfiles.ranges`: it asks for bytes and is sent them, until it
+returns the `GgufHeader`.
 
 A header is hostile until proven otherwise. Every length in it is held against what the file could still hold
 before anything is read or stored; long arrays and strings are stepped over and only counted.
@@ -13,9 +12,11 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from moorage_common.modelfiles.gguf_cursor import Cursor, Need
+from moorage_common.modelfiles.gguf_cursor import Cursor
+from moorage_common.modelfiles.ranges import Need
 from moorage_common.modelfiles.tensor_types import TENSOR_TYPES, TensorType
 
+MAX_FILE_BYTES = 1 << 48
 MAX_METADATA_KEYS = 8192
 MAX_TENSORS = 65_536
 MAX_STRINGS = 4 << 20
@@ -85,7 +86,7 @@ class GgufHeader:
 
 
 def parse_header(file_name: str, file_bytes: int) -> Generator[Need, bytes, GgufHeader]:
-    """Parses one header; see the module's comment for how to drive it.
+    """Parses one header.
 
     Args:
         file_name: What the file is called in errors.
@@ -95,6 +96,8 @@ def parse_header(file_name: str, file_bytes: int) -> Generator[Need, bytes, Gguf
         FailedPrecondition: MODEL_FILE_INVALID, with what was read.
     """
     cursor = Cursor(file_name, file_bytes)
+    if file_bytes > MAX_FILE_BYTES:
+        raise cursor.fail(f"it has {file_bytes:,} bytes; no file is believed to be that large")
     version = yield from _parse_version(cursor)
     tensor_count = yield from cursor.u64("the header")
     key_count = yield from cursor.u64("the header")

@@ -94,5 +94,8 @@ FILE_TYPES: dict[int, str] = {
 }
 """The recipes of ``general.file_type``: which mixture of types the file was quantised to."""
 
-CPU_REPACKED_TYPES: frozenset[str] = frozenset({"Q4_0", "Q4_K", "IQ4_NL"})
-"""Types whose matrices llama.cpp's CPU backend rearranges into memory of its own, beside the mapped file."""
+CPU_REPACKED_TYPES: frozenset[str] = frozenset({"IQ4_NL", "MXFP4", "Q4_0", "Q4_K"})
+"""Types whose matrices llama.cpp's CPU backend rearranges into memory of its own, beside the mapped file.
+
+So it is on x86-64 with AVX2. With AVX-512, and on ARM, some more are; the system can drop what is mapped of them.
+"""

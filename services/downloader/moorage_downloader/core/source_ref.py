@@ -3,6 +3,9 @@
     hf:<org>/<repo>[@<revision>][/<path or glob>]   a repository on the hub; slashes in a revision are %2F
     https://<host>/<path>.gguf                       one file, or one shard of a model, on the web
     file:/<path>.gguf                                the same on the downloader's own disk
+    file:/<folder>                                   a folder there, with the files of one model
+
+A model in safetensors is a repository, or a folder, with a config.json; its pinned reference names that file.
 
 The canonical text of a reference is what parsing it gives back: it is safe to store, compare and show.
 """
@@ -29,7 +32,7 @@ class HubRef:
     revision: str = ""
     """A branch, tag or commit. Empty: the repository's default branch."""
     path: str = ""
-    """The file, or a glob that matches it. Empty: the only model that there is."""
+    """The file, its folder, or a glob that matches it. Empty: the only model that there is."""
 
     def __str__(self) -> str:
         revision = f"@{quote(self.revision, safe='')}" if self.revision else ""
@@ -64,10 +67,10 @@ class WebRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalRef:
-    """A file on the downloader's own disk."""
+    """A file or a folder on the downloader's own disk."""
 
     path: str
-    """Absolute."""
+    """Absolute, with no slash at its end."""
 
     def __str__(self) -> str:
         return f"file:{self.path}"
@@ -143,8 +146,9 @@ def _parse_local(text: str, rest: str) -> LocalRef:
         if host not in {"", "localhost"}:
             raise invalid_source(text, f"{host!r} is another machine; file: is the downloader's own disk")
         path = f"/{after}"
-    if not path.startswith("/") or path.endswith("/"):
-        raise invalid_source(text, "a file source is file:/<absolute path of a file>")
+    path = path.rstrip("/")
+    if not path.startswith("/"):
+        raise invalid_source(text, "a file source is file:/<absolute path of a file or a folder>")
     if ".." in path.split("/"):
         raise invalid_source(text, "the path must not contain '..'")
     return LocalRef(path=path)

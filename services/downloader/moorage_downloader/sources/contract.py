@@ -1,7 +1,7 @@
 """What the downloader asks of a source, whatever its scheme.
 
     resolve   a reference that a user wrote → an artifact pinned to an immutable revision, with its manifest.
-              Reads no weights.
+              Reads nothing of the files: of a model in safetensors, its index tells later which weights count.
     confirm   an artifact → nothing, or SOURCE_CHANGED: before a pull, for schemes whose revisions can go away
     open      an artifact, a file of it, an offset → its bytes from there on
 

@@ -53,7 +53,7 @@ class HubSource:
         """Pins a repository to a commit and chooses the one model that the reference names."""
         info = await self._model_info(ref)
         siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
-        selection = select_model(ref, siblings)
+        selection = select_model(siblings, wanted=ref.path, source=str(ref))
         check_file_names(selection.paths)
         if not info.sha:
             raise source_unusable(str(ref), "the hub names no commit")

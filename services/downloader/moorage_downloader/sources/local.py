@@ -1,17 +1,22 @@
-"""``file:`` sources: models on the downloader's own disk. The revision is a size and a time of change."""
+"""``file:`` sources: models on the downloader's own disk. The revision is a size and a time of change.
+
+A folder means the one model in it, and is pinned to that model's entry point.
+"""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from stat import S_ISREG
 
 from moorage_common.core.errors import ErrorReason, PermissionDenied
+from moorage_common.modelfiles.config_keys import CONFIG_NAME
 from moorage_common.modelfiles.shards import shard_paths
 from moorage_downloader.core.artifact import Artifact, ArtifactFile
 from moorage_downloader.core.file_names import check_file_names
-from moorage_downloader.core.selection import not_found
+from moorage_downloader.core.selection import not_found, select_model
 from moorage_downloader.core.source_ref import LocalRef
 from moorage_downloader.sources.contract import (
     OpenedFile,
@@ -22,6 +27,8 @@ from moorage_downloader.sources.contract import (
 )
 
 _CHUNK_BYTES = 1 << 20
+_MAX_LISTED = 10_000
+"""Files in a folder and the folders in it."""
 
 
 class LocalSource:
@@ -78,7 +85,16 @@ class LocalSource:
             yield chunk
 
     def _resolve(self, ref: LocalRef) -> Artifact:
-        names = shard_paths(Path(ref.path).name)
+        path, source = Path(ref.path), str(ref)
+        if self._is_folder(ref):
+            selection = select_model(self._list(path, source), wanted="", source=source)
+            return self._resolve(LocalRef(path=f"{path}/{selection.entry_point}"))
+        if path.name == CONFIG_NAME or path.suffix == ".safetensors":
+            selection = select_model(self._list(path.parent, source), wanted=path.name, source=source)
+            return self._pin(LocalRef(path=f"{path.parent}/{selection.entry_point}"), selection.paths)
+        return self._pin(ref, shard_paths(path.name))
+
+    def _pin(self, ref: LocalRef, names: Sequence[str]) -> Artifact:
         check_file_names(names)
         stats = [self._stat(ref, name) for name in names]
         return Artifact(
@@ -91,6 +107,25 @@ class LocalSource:
             entry_point=names[0],
         )
 
+    def _is_folder(self, ref: LocalRef) -> bool:
+        with _explained(str(ref), Path(ref.path).name):
+            path = Path(ref.path).resolve(strict=True)
+            self._check_inside(path, str(ref))
+            return path.is_dir()
+
+    def _list(self, folder: Path, source: str) -> list[str]:
+        """The paths of all files in a folder, and in the folders in it."""
+        with _explained(source, folder.name):
+            self._check_inside(folder.resolve(strict=True), source)
+            listed = list(islice(chain(folder.glob("*"), folder.glob("*/*")), _MAX_LISTED + 1))
+            if len(listed) > _MAX_LISTED:
+                raise source_unusable(source, f"more than {_MAX_LISTED:,} files are in the folder")
+            return [path.relative_to(folder).as_posix() for path in listed if path.is_file()]
+
+    def _check_inside(self, path: Path, source: str) -> None:
+        if not path.is_relative_to(self._root):
+            raise source_unusable(source, "it is not under the folder that file: sources may come from")
+
     def _stat(self, ref: LocalRef, name: str) -> os.stat_result:
         descriptor = self._open(ref, name)
         try:
@@ -100,26 +135,35 @@ class LocalSource:
 
     def _open(self, ref: LocalRef, name: str) -> int:
         source = str(ref)
-        try:
-            path = Path(ref.path).with_name(name).resolve(strict=True)
-            if not path.is_relative_to(self._root):
-                raise source_unusable(source, "it is not under the folder that file: sources may come from")
+        with _explained(source, name):
+            path = (Path(ref.path).parent / name).resolve(strict=True)
+            self._check_inside(path, source)
             # A pipe would block the open, a device may be endless: only plain files pass.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise not_found(source, f"there is no file {name!r}") from error
-        except PermissionError as error:
-            raise PermissionDenied(
-                f"source {source!r}: the downloader may not read it",
-                reason=ErrorReason.SOURCE_DENIED,
-                metadata={"source": source},
-            ) from error
-        except OSError as error:
-            raise source_unavailable(source, error.strerror or "it cannot be read") from error
         if not S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise source_unusable(source, f"{name!r} is not a plain file")
         return descriptor
+
+
+@contextmanager
+def _explained(source: str, name: str) -> Iterator[None]:
+    """Turns the operating system's errors about a file into those of sources."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise not_found(source, f"there is no file {name!r}") from error
+    except PermissionError as error:
+        raise PermissionDenied(
+            f"source {source!r}: the downloader may not read it",
+            reason=ErrorReason.SOURCE_DENIED,
+            metadata={"source": source},
+        ) from error
+    except OSError as error:
+        raise source_unavailable(source, error.strerror or "it cannot be read") from error
+    except RuntimeError as error:
+        # What pathlib makes of them before Python 3.13.
+        raise source_unusable(source, f"{name!r} is a loop of symbolic links") from error
 
 
 def _revision(stat: os.stat_result) -> str:

@@ -7,10 +7,11 @@ change, and a source that has another one at the time of the pull has changed.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from moorage_common.modelfiles.config_keys import CONFIG_NAME
 from moorage_common.modelfiles.shards import shard_paths
 from moorage_downloader.core.artifact import Artifact, ArtifactFile
 from moorage_downloader.core.file_names import check_file_names
-from moorage_downloader.core.source_ref import WebRef
+from moorage_downloader.core.source_ref import WebRef, invalid_source
 from moorage_downloader.sources.contract import OpenedFile, combined_revision, source_changed
 from moorage_downloader.sources.http_reader import HttpReader, RemoteFile
 
@@ -23,6 +24,10 @@ class WebSource:
 
     async def resolve(self, ref: WebRef) -> Artifact:
         """Pins a URL to what the server says of the file now."""
+        if ref.file_name == CONFIG_NAME or ref.file_name.endswith(".safetensors"):
+            raise invalid_source(
+                str(ref), "a model in safetensors is a folder, which the web cannot list; use hf: or file:"
+            )
         names = shard_paths(ref.file_name)
         check_file_names(names)
         probes = [await self._http.probe(self._url(ref, name), source=str(ref)) for name in names]

@@ -2,12 +2,13 @@
 
 from moorage.common.v1 import placement_pb2
 from moorage.registry.v1 import worker_service_pb2 as pb
-from moorage_common.core.names import artifact_name, instance_name
+from moorage_common.core.names import artifact_name, instance_name, worker_name
 from moorage_common.core.states import InstanceState
+from moorage_common.rpc.enums import INSTANCE_STATE
 from moorage_registry.convert.artifacts import files_to_proto
 from moorage_registry.convert.json import from_json
 from moorage_registry.convert.models import model_to_proto
-from moorage_registry.core.assignments import AssignedInstance, NodeAssignments
+from moorage_registry.core.assignments import AssignedInstance, AssignedPart, NodeAssignments
 from moorage_registry.core.records import Artifact
 
 
@@ -30,6 +31,18 @@ def _instance(assigned: AssignedInstance) -> pb.InstanceAssignment:
         entry_point=assigned.artifact.entry_point,
         placement=from_json(instance.placement, placement_pb2.Placement()),
         generation=instance.generation,
+        members=map(_member, assigned.parts),
+    )
+
+
+def _member(part: AssignedPart) -> pb.InstanceMember:
+    member = part.member
+    return pb.InstanceMember(
+        worker=worker_name(member.worker_id),
+        rank=member.rank,
+        agent_address=part.agent_address,
+        state=INSTANCE_STATE.to_proto(member.state),
+        endpoint=member.endpoint,
     )
 
 

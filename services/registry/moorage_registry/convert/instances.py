@@ -31,6 +31,7 @@ def instance_to_proto(instance: Instance) -> instance_pb2.Instance:
         retiring=instance.retiring,
         generation=instance.generation,
         evicting=instance.evicting,
+        subordinates=map(worker_name, instance.subordinates),
         performance=from_json(performance, instance_pb2.InstancePerformance()) if performance else None,
     )
 

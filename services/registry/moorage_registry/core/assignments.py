@@ -3,16 +3,27 @@
 from dataclasses import dataclass
 
 from moorage_common.core.states import PullState
-from moorage_registry.core.records import Artifact, Instance, Model
+from moorage_registry.core.records import Artifact, Instance, Member, Model
+
+
+@dataclass(frozen=True, slots=True)
+class AssignedPart:
+    """One worker's part in an instance that is bound to several."""
+
+    member: Member
+    agent_address: str
+    """Where its agent answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class AssignedInstance:
-    """An instance that is bound to the node, and what it serves."""
+    """An instance that is bound to the node, alone or with others, and what it serves."""
 
     instance: Instance
     model: Model
     artifact: Artifact
+    parts: tuple[AssignedPart, ...] = ()
+    """By rank. Empty: the node runs it alone."""
 
 
 @dataclass(frozen=True, slots=True)

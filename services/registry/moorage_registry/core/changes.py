@@ -19,6 +19,7 @@ from moorage_registry.core.records import (
     Kind,
     Model,
     Pool,
+    Record,
     Worker,
 )
 
@@ -77,22 +78,30 @@ class Change:
     @property
     def key(self) -> tuple[Kind, str]:
         """What identifies the resource."""
-        resource = self.resource
-        return self.kind, resource.worker.uid if isinstance(resource, WorkerView) else resource.uid
+        return self.kind, self.uid
 
     @property
-    def worker_id(self) -> str | None:
-        """The worker whose desired state the change may touch."""
+    def uid(self) -> str:
+        """The resource's uid."""
+        resource = self.resource
+        return resource.worker.uid if isinstance(resource, WorkerView) else resource.uid
+
+    def workers(self, before: Record | None) -> list[str]:
+        """Returns the ids of the workers whose desired state the change may touch.
+
+        Args:
+            before: The record as it was before. A worker that an instance has left must hear of just that.
+        """
         if self.measured:
-            return None
+            return []
         match self.resource:
-            case Instance(worker_id=None, last_worker_id=left):
-                # It no longer belongs to the node, which must hear of just that.
-                return left
-            case Instance(worker_id=worker_id) | ArtifactCopy(worker_id=worker_id):
-                return worker_id
+            case Instance(workers=now):
+                left = before.workers if isinstance(before, Instance) else ()
+                return sorted({*now, *left})
+            case ArtifactCopy(worker_id=worker_id):
+                return [worker_id]
             case _:
-                return None
+                return []
 
 
 _KINDS = {

@@ -40,16 +40,21 @@ class DrainProgress:
     left: tuple[Draining, ...]
 
 
-def draining(worker: Worker, instance: Instance, siblings: Sequence[Instance]) -> Draining:
+def draining(
+    worker: Worker, instance: Instance, siblings: Sequence[Instance], peers: Sequence[Worker] = ()
+) -> Draining:
     """Tells how far one instance of a drained worker is.
 
     Args:
         worker: The worker.
         instance: An instance that stands on it.
         siblings: The instances of its model.
+        peers: The other workers that take part in it: it has stopped once all of them say so.
     """
-    if worker.state is not WorkerState.READY:
-        return Draining(instance=instance, step=DrainStep.BLOCKED, obstacle=_away(worker))
+    stops_with = [worker, *peers] if instance.state is S.STOPPING else [worker]
+    away = next((each for each in stops_with if each.state is not WorkerState.READY), None)
+    if away is not None:
+        return Draining(instance=instance, step=DrainStep.BLOCKED, obstacle=_away(away))
     if instance.state is S.STOPPING:
         return Draining(instance=instance, step=DrainStep.STOPPING)
     coming = tuple(i for i in siblings if not i.retiring and not i.evicting and i.state is not S.RUNNING)

@@ -15,6 +15,8 @@ class Move:
 
     before: Instance
     after: Instance
+    touches: bool = False
+    """Whether its members' parts changed: all of their nodes are told, with a new version of the instance."""
 
     @property
     def frees_claims(self) -> bool:
@@ -45,15 +47,8 @@ def apply(instance: Instance, event: InstanceEvent, *, now: datetime, **changes:
     if state is not instance.state:
         after = replace(after, state_at=now)
     if state in {InstanceState.PENDING, InstanceState.STOPPED}:
-        after = replace(
-            after,
-            worker_id=None,
-            placement=None,
-            endpoint="",
-            restart_count=0,
-            evicting=False,
-            performance=None,
-        )
+        after = replace(after, worker_id=None, subordinates=[], artifact_on_all=False, placement=None)
+        after = replace(after, endpoint="", restart_count=0, evicting=False, performance=None)
     if state is InstanceState.STOPPED:
         after = replace(after, explanation=None, error=None)
     if state in {InstanceState.UNREACHABLE, InstanceState.STOPPING}:

@@ -7,13 +7,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isfinite
 
 from moorage_common.core.errors import ErrorReason, FieldViolation, InvalidArgument
 
 DEFAULT_SIZE = 100
 MAXIMUM_SIZE = 1000
 
-Value = str | int | bool | datetime | None
+Value = str | int | float | bool | datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Slot:
     """One value of a position, such as a column that the list is ordered by."""
 
     kind: type
-    """str, int, bool or datetime."""
+    """str, int, float, bool or datetime."""
     nullable: bool = False
 
 
@@ -74,13 +75,15 @@ def _restore(value: object, slot: Slot) -> Value:
         return None
     if slot.kind is datetime and isinstance(value, str):
         return datetime.fromisoformat(value).astimezone(UTC)
-    if isinstance(value, str | int | bool) and type(value) is slot.kind and _is_storable(value):
+    if isinstance(value, str | int | float | bool) and type(value) is slot.kind and _is_storable(value):
         return value
     raise ValueError("no value of the column")
 
 
-def _is_storable(value: str | int) -> bool:
+def _is_storable(value: str | float) -> bool:
     """Whether the database could hold it; a lone surrogate or a NUL would not even get there."""
+    if isinstance(value, float):
+        return isfinite(value)
     if isinstance(value, int):
         return -(1 << 63) <= value < 1 << 63
     value.encode()

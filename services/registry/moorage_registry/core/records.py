@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from moorage_common.core.placement import ModelCategory
 from moorage_common.core.states import (
     CopyState,
     DesiredState,
@@ -104,7 +105,11 @@ class Model(Record):
     labels: Mapping[str, str] = field(default_factory=dict)
     source: str
     engine: EngineKind | None = None
+    engine_version: str = ""
+    """A version, or conditions on it. Empty: any."""
+    category: ModelCategory | None = None
     llama_cpp: Json = field(default_factory=dict)
+    vllm: Json = field(default_factory=dict)
     replicas: int = 1
     placement: Json = field(default_factory=dict)
     desired_state: DesiredState
@@ -122,6 +127,10 @@ class Instance(Record):
     state: InstanceState
     state_at: datetime
     worker_id: str | None = None
+    subordinates: list[str] = field(default_factory=list)
+    """Ids of the workers that take part beside it, by their ranks."""
+    artifact_on_all: bool = False
+    """Whether every worker that takes part loads the artifact, not the primary alone."""
     last_worker_id: str | None = None
     placement: Json | None = None
     explanation: Json | None = None
@@ -136,6 +145,35 @@ class Instance(Record):
     """Its worker is drained: it is retired once others serve in its place."""
     performance: Json | None = None
     """What its agent measured of this generation."""
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """Ids of all workers that take part, the primary first. Empty: it has none."""
+        return () if self.worker_id is None else (self.worker_id, *self.subordinates)
+
+    @property
+    def loading_workers(self) -> tuple[str, ...]:
+        """Ids of the workers that load the artifact."""
+        return self.workers if self.artifact_on_all else self.workers[:1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One worker's part in a bound instance that is spread over several."""
+
+    instance_uid: str
+    worker_id: str
+    rank: int
+    """0: the primary."""
+    exclusive: bool
+    """Whether the worker can serve nothing else of this kind: the instance is vLLM's."""
+    state: InstanceState = InstanceState.STARTING
+    """STARTING, RUNNING, ERROR or STOPPED as its agent reported last; UNREACHABLE since its lease lapsed."""
+    endpoint: str = ""
+    """Where its part answers, as reported."""
+    error: Json | None = None
+    stopped_at: datetime | None = None
+    """When its agent confirmed that nothing of it is left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@
        └───────────────────┴──────────────────────────┘               └─lapse─► UNREACHABLE ◄─lapse┘
     STOP leads to STOPPED at once where nothing is held, else by way of STOPPING. RESTART leads back to STARTING,
     with everything that is held; out of reach it waits, and what has no engine yet stays where it is.
+    MEMBER_LOST leads to STOPPING: what is left of an instance over several workers stops before it is placed anew.
 
 A pair that is not in the table is not allowed. Events of agents arrive late and repeated, so the table says
 for each of them whether it changes something, changes nothing, or is refused.
@@ -36,6 +37,8 @@ class InstanceEvent(StrEnum):
     """The worker's lease lapsed."""
     WORKER_GONE = "WORKER_GONE"
     """The worker's record was removed: nothing is known of what runs there."""
+    MEMBER_LOST = "MEMBER_LOST"
+    """One of several workers has stopped its part, or its record was removed, and others have not stopped theirs."""
     START = "START"
     """The user wants it running."""
     STOP = "STOP"
@@ -91,6 +94,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.REPORT_STOPPED: S.PENDING,
         E.LEASE_LAPSED: S.UNREACHABLE,
         E.WORKER_GONE: S.PENDING,
+        E.MEMBER_LOST: S.STOPPING,
         E.START: S.STARTING,
         E.STOP: S.STOPPING,
         E.RESTART: S.STARTING,
@@ -102,6 +106,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.REPORT_STOPPED: S.PENDING,
         E.LEASE_LAPSED: S.UNREACHABLE,
         E.WORKER_GONE: S.PENDING,
+        E.MEMBER_LOST: S.STOPPING,
         E.START: S.RUNNING,
         E.STOP: S.STOPPING,
         E.RESTART: S.STARTING,
@@ -113,6 +118,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.REPORT_STOPPED: S.PENDING,
         E.LEASE_LAPSED: S.UNREACHABLE,
         E.WORKER_GONE: S.PENDING,
+        E.MEMBER_LOST: S.STOPPING,
         E.START: S.ERROR,
         E.STOP: S.STOPPING,
         E.RESTART: S.STARTING,
@@ -124,6 +130,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.REPORT_STOPPED: S.PENDING,
         E.LEASE_LAPSED: S.UNREACHABLE,
         E.WORKER_GONE: S.PENDING,
+        E.MEMBER_LOST: S.STOPPING,
         E.START: S.UNREACHABLE,
         E.STOP: S.STOPPING,
         E.RESTART: S.UNREACHABLE,
@@ -136,6 +143,7 @@ TRANSITIONS: dict[S, dict[InstanceEvent, S]] = {
         E.REPORT_STOPPED: S.STOPPED,
         E.LEASE_LAPSED: S.STOPPING,
         E.WORKER_GONE: S.STOPPED,
+        E.MEMBER_LOST: S.STOPPING,
         # It has to stop before it can start: START is applied again once it is STOPPED.
         E.START: S.STOPPING,
         E.STOP: S.STOPPING,

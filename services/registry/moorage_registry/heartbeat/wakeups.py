@@ -65,6 +65,6 @@ class NodeWakeups:
             for signal in everybody:
                 signal.change()
         async for advance in self._tail.follow(start):
-            for worker_id in {event.worker_id for event in advance.events if event.worker_id}:
+            for worker_id in {worker for event in advance.events for worker in event.workers}:
                 for signal in self._connected.get(worker_id, ()):
                     signal.change()

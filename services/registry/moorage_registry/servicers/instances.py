@@ -1,11 +1,13 @@
 """InstanceService."""
 
+from collections.abc import Iterable
+
 from google.rpc import status_pb2
 
 from moorage.registry.v1 import instance_service_pb2 as pb
 from moorage.registry.v1 import instance_service_pb2_grpc
 from moorage_common.core.names import parse_instance, parse_model, parse_worker
-from moorage_common.rpc.enums import INSTANCE_STATE
+from moorage_common.rpc.enums import ENGINE_KIND, INSTANCE_STATE
 from moorage_common.rpc.server import ServicerContext
 from moorage_common.rpc.status import to_status
 from moorage_registry.convert.instances import instance_to_proto
@@ -98,29 +100,40 @@ class InstanceServicer(ModelEndpoints, instance_service_pb2_grpc.InstanceService
 
 
 def _nomination(item: pb.Nomination, index: int) -> placements.Nomination:
-    model_id, instance_id = parse_instance(item.instance, field=f"nominations[{index}].instance")
-    field = f"nominations[{index}].worker"
+    at = f"nominations[{index}]"
+    model_id, instance_id = parse_instance(item.instance, field=f"{at}.instance")
     return placements.Nomination(
         model_id=model_id,
         instance_id=instance_id,
         etag=item.etag,
         explanation=to_json(item.explanation),
-        worker_id=parse_worker(item.worker, field=field) if item.worker else None,
+        worker_id=parse_worker(item.worker, field=f"{at}.worker") if item.worker else None,
+        subordinates=_subordinates(item.subordinates, at),
     )
 
 
 def _binding(item: pb.Binding, index: int) -> placements.Binding:
+    at = f"bindings[{index}].placement"
     model_id, instance_id = parse_instance(item.instance, field=f"bindings[{index}].instance")
     placement = item.placement
+    worker_id = parse_worker(placement.worker, field=f"{at}.worker")
+    subordinates = _subordinates(placement.subordinates, at)
+    ids = dict(zip([placement.worker, *placement.subordinates], [worker_id, *subordinates], strict=True))
     return placements.Binding(
         model_id=model_id,
         instance_id=instance_id,
         etag=item.etag,
         explanation=to_json(item.explanation),
-        worker_id=parse_worker(placement.worker, field=f"bindings[{index}].placement.worker"),
+        worker_id=worker_id,
+        subordinates=subordinates,
+        engine=ENGINE_KIND.from_proto(placement.engine) if placement.engine else None,
         placement=to_json(placement),
-        claims=tuple((claim.pool, claim.size_bytes) for claim in placement.claims),
+        claims=tuple((ids[claim.worker], claim.pool, claim.size_bytes) for claim in placement.claims),
     )
+
+
+def _subordinates(names: Iterable[str], at: str) -> tuple[str, ...]:
+    return tuple(parse_worker(name, field=f"{at}.subordinates[{n}]") for n, name in enumerate(names))
 
 
 def _results(results: list[placements.ItemResult]) -> list[pb.InstanceResult]:

@@ -12,7 +12,19 @@ from moorage_registry.store.database import Database, Transaction
 from moorage_registry.store.lists import MODEL_LIST
 from moorage_registry.store.tables import MODELS
 
-_CHANGEABLE = frozenset({"labels", "replicas", "source", "engine", "llama_cpp", "placement"})
+_CHANGEABLE = frozenset(
+    {
+        "labels",
+        "replicas",
+        "source",
+        "engine",
+        "engine_version",
+        "category",
+        "llama_cpp",
+        "vllm",
+        "placement",
+    }
+)
 
 
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):

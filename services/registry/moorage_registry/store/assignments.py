@@ -1,19 +1,22 @@
 """What one node should hold and run, read in one moment."""
 
+from collections.abc import Sequence
+
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from moorage_registry.core.assignments import AssignedInstance, NodeAssignments
+from moorage_registry.core.assignments import AssignedInstance, AssignedPart, NodeAssignments
+from moorage_registry.core.records import Instance
 from moorage_registry.core.transitions import HOLDS_CLAIM
-from moorage_registry.store import schema
+from moorage_registry.store import members, schema
+from moorage_registry.store.members import takes_part
 from moorage_registry.store.tables import ARTIFACTS, COPIES, INSTANCES, MODELS
 
 
 async def read(connection: AsyncConnection, worker_id: str) -> NodeAssignments:
     """Reads a node's assignments."""
     bound = await INSTANCES.find(
-        connection,
-        schema.instances.c.worker_id == worker_id,
-        schema.instances.c.state.in_(HOLDS_CLAIM),
+        connection, takes_part([worker_id]), schema.instances.c.state.in_(HOLDS_CLAIM)
     )
     wanted = await COPIES.find(connection, schema.artifact_copies.c.worker_id == worker_id)
     model_ids = {instance.model_id for instance in bound}
@@ -22,9 +25,25 @@ async def read(connection: AsyncConnection, worker_id: str) -> NodeAssignments:
     found = await ARTIFACTS.find(connection, schema.artifacts.c.id.in_(ids)) if ids else []
     model_of = {model.id: model for model in models}
     artifact_of = {artifact.id: artifact for artifact in found}
+    parts = await _parts(connection, bound)
     assigned = [
-        AssignedInstance(instance, model, artifact_of[model.artifact_id])
+        AssignedInstance(instance, model, artifact_of[model.artifact_id], tuple(parts.get(instance.uid, ())))
         for instance in bound
         if (model := model_of[instance.model_id]).artifact_id
     ]
     return NodeAssignments(tuple(assigned), tuple(artifact_of[copy.artifact_id] for copy in wanted))
+
+
+async def _parts(connection: AsyncConnection, bound: Sequence[Instance]) -> dict[str, list[AssignedPart]]:
+    """Reads who takes part in instances over several workers, by the instances' uids."""
+    spread = [instance for instance in bound if instance.subordinates]
+    found = await members.of(connection, [instance.uid for instance in spread])
+    ids = {worker for instance in spread for worker in instance.workers}
+    table = schema.workers
+    statement = select(table.c.id, table.c.facts["agent_address"].astext.label("address"))
+    rows = await connection.execute(statement.where(table.c.id.in_(ids))) if ids else ()
+    address_of = {row.id: row.address or "" for row in rows}
+    return {
+        uid: [AssignedPart(part, address_of.get(part.worker_id, "")) for part in parts]
+        for uid, parts in found.items()
+    }

@@ -1,19 +1,21 @@
 """Copies of artifacts on workers: wanted, reported on, and dropped when nobody wants them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, any_, exists, select
+from sqlalchemy.dialects.postgresql import array
 
 from moorage_common.core.errors import ErrorReason
 from moorage_common.core.ids import new_uid
 from moorage_common.core.states import CopyState, DownloadState, InstanceState, PullState
 from moorage_registry.core.instances import apply
-from moorage_registry.core.records import Artifact, ArtifactCopy, Json
+from moorage_registry.core.records import Artifact, ArtifactCopy, Instance, Json
 from moorage_registry.core.transitions import HOLDS_CLAIM, NOMINATED, InstanceEvent
 from moorage_registry.store import schema
 from moorage_registry.store.database import Overtaken, Transaction
 from moorage_registry.store.lookups import lock_copy
+from moorage_registry.store.members import SPREAD, loads_at
 from moorage_registry.store.tables import ARTIFACTS, COPIES, DOWNLOADS, INSTANCES
 
 Pair = tuple[str, str]
@@ -55,6 +57,8 @@ async def report(tx: Transaction, artifact_id: str, worker_id: str, what: CopyRe
     """
     ready = what.state is CopyState.READY
     waiting = await INSTANCES.lock(tx, *_waiting(artifact_id, worker_id)) if ready else []
+    # Of those over several workers, the ones that wait for this copy alone.
+    served = await _without_missing(tx, artifact_id, worker_id, waiting)
     lost = not ready and await _is_ready(tx, artifact_id, worker_id)
     artifacts = await _lock_artifacts(tx, {artifact_id} if what.error_reason or lost else ())
     copy = await lock_copy(tx, artifact_id, worker_id)
@@ -71,7 +75,7 @@ async def report(tx: Transaction, artifact_id: str, worker_id: str, what: CopyRe
     if changed != copy:
         [changed] = await COPIES.save(tx, [changed])
     await INSTANCES.save(
-        tx, [apply(i, InstanceEvent.ARTIFACT_READY, now=tx.now, error=None).after for i in waiting]
+        tx, [apply(i, InstanceEvent.ARTIFACT_READY, now=tx.now, error=None).after for i in served]
     )
     if ready:
         await complete_downloads(tx, artifact_id)
@@ -129,6 +133,7 @@ async def drop_unwanted(tx: Transaction, pairs: Collection[Pair]) -> None:
         COPIES.keyed(pairs),
         _COPIES.c.state != CopyState.READY,
         ~_wanted_by_instance(),
+        ~_wanted_beside(),
         ~_wanted_by_download(),
     )
     await COPIES.delete(tx, unwanted)
@@ -179,10 +184,23 @@ def _waiting(artifact_id: str, worker_id: str) -> list[ColumnElement[bool]]:
     models = select(schema.models.c.id).where(schema.models.c.artifact_id == artifact_id)
     table = schema.instances
     return [
-        table.c.worker_id == worker_id,
+        loads_at(worker_id),
         table.c.state == InstanceState.FETCHING,
         table.c.model_id.in_(models.scalar_subquery()),
     ]
+
+
+async def _without_missing(
+    tx: Transaction, artifact_id: str, worker_id: str, waiting: Sequence[Instance]
+) -> list[Instance]:
+    """Returns the instances whose other workers all have the artifact."""
+    others = {worker for i in waiting for worker in i.loading_workers} - {worker_id}
+    if not others:
+        return list(waiting)
+    pairs = [(artifact_id, worker) for worker in others]
+    found = await COPIES.find(tx.connection, COPIES.keyed(pairs), _COPIES.c.state == CopyState.READY)
+    there = {copy.worker_id for copy in found} | {worker_id}
+    return [instance for instance in waiting if there.issuperset(instance.loading_workers)]
 
 
 async def _is_ready(tx: Transaction, artifact_id: str, worker_id: str) -> bool:
@@ -194,6 +212,19 @@ def _wanted_by_instance() -> ColumnElement[bool]:
     instances, models = schema.instances, schema.models
     return exists().where(
         instances.c.worker_id == _COPIES.c.worker_id,
+        instances.c.state.in_(NOMINATED | HOLDS_CLAIM),
+        models.c.id == instances.c.model_id,
+        models.c.artifact_id == _COPIES.c.artifact_id,
+    )
+
+
+def _wanted_beside() -> ColumnElement[bool]:
+    """By an instance of which the copy's worker is a subordinate."""
+    instances, models = schema.instances, schema.models
+    return exists().where(
+        SPREAD,
+        instances.c.subordinates.contains(array([_COPIES.c.worker_id])),
+        instances.c.artifact_on_all,
         instances.c.state.in_(NOMINATED | HOLDS_CLAIM),
         models.c.id == instances.c.model_id,
         models.c.artifact_id == _COPIES.c.artifact_id,

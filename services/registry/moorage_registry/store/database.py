@@ -5,7 +5,7 @@ into the outbox, and afterwards the sequencer is woken. So no change is committe
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -32,10 +32,10 @@ T = TypeVar("T")
 _RETRY = BackoffPolicy(first_s=0.02, cap_s=0.5, floor_s=0.005)
 
 _OUTBOX = """
-INSERT INTO outbox (kind, name, worker_id, event)
-SELECT kind, name, worker_id, event
+INSERT INTO outbox (kind, name, worker_ids, event)
+SELECT kind, name, string_to_array(worker_ids, ' '), event
 FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[])
-    WITH ORDINALITY AS change (kind, name, worker_id, event, position)
+    WITH ORDINALITY AS change (kind, name, worker_ids, event, position)
 ORDER BY position
 """
 
@@ -183,18 +183,20 @@ class Database:
                 return result
             changes = transaction.changes
             if changes:
-                await connection.exec_driver_sql(_OUTBOX, self._outbox_columns(changes, now))
+                await connection.exec_driver_sql(_OUTBOX, self._outbox_columns(transaction))
             await connection.commit()
         if changes:
             self.committed.set()
         return result
 
-    def _outbox_columns(self, changes: Sequence[Change], now: datetime) -> tuple[list[Any], ...]:
+    def _outbox_columns(self, tx: Transaction) -> tuple[list[Any], ...]:
+        changes = tx.changes
         return (
             [change.kind.value for change in changes],
             [name_of(change.resource) for change in changes],
-            [change.worker_id for change in changes],
-            [self._encode_event(change, now) for change in changes],
+            # Arrays of different lengths do not make an array: each travels as a text.
+            [" ".join(change.workers(tx.before(change.uid))) for change in changes],
+            [self._encode_event(change, tx.now) for change in changes],
         )
 
 

@@ -1,6 +1,7 @@
 """Drains: a worker's instances move to others, then they stop here. Level-triggered: asked again, it goes on.
 
-begin     the worker is cordoned, what it holds is marked as evicting, what it was nominated for is placed anew
+begin     the worker is cordoned, what it holds or takes part in is marked as evicting, what it was nominated for is
+          placed anew
 settle    replacements are made, and what they replace is retired; complete once nothing is left
 call_off  the marks are taken away; replacements that are now too many are retired
 """
@@ -19,6 +20,7 @@ from moorage_registry.core.records import Instance, Model, Worker
 from moorage_registry.core.transitions import HOLDS_CLAIM, NOMINATED, InstanceEvent
 from moorage_registry.store import instances, ledger, schema, workers
 from moorage_registry.store.database import Overtaken, Transaction
+from moorage_registry.store.members import takes_part
 from moorage_registry.store.tables import INSTANCES, MODELS, WORKERS
 
 _TABLE = schema.instances
@@ -58,8 +60,10 @@ async def call_off(tx: Transaction, worker_id: str, etag: str) -> WorkerView:
     """
     models = await _lock_models(tx, worker_id)
     view = await workers.change(tx, worker_id, etag, _opened)
-    marked = await INSTANCES.find(tx.connection, _TABLE.c.worker_id == worker_id, _TABLE.c.evicting)
-    await INSTANCES.save(tx, [replace(instance, evicting=False) for instance in marked])
+    marked = await INSTANCES.find(tx.connection, takes_part([worker_id]), _TABLE.c.evicting)
+    others = await active(tx.connection)
+    kept = [instance for instance in marked if not set(instance.workers).intersection(others)]
+    await INSTANCES.save(tx, [replace(instance, evicting=False) for instance in kept])
     for model in models:
         await instances.settle_model(tx, model)
     [view] = await ledger.read_views(tx.connection, [view.worker])
@@ -81,7 +85,17 @@ async def progress(connection: AsyncConnection, worker: Worker) -> DrainProgress
     ids = {instance.model_id for instance in left}
     siblings = await INSTANCES.find(connection, _TABLE.c.model_id.in_(ids)) if ids else []
     [view] = await ledger.read_views(connection, [worker])
-    told = (draining(worker, i, [s for s in siblings if s.model_id == i.model_id]) for i in left)
+    others = {worker_id for instance in left for worker_id in instance.workers} - {worker.id}
+    peers = await WORKERS.find(connection, schema.workers.c.id.in_(others)) if others else []
+    told = (
+        draining(
+            worker,
+            instance,
+            [sibling for sibling in siblings if sibling.model_id == instance.model_id],
+            [peer for peer in peers if peer.id in instance.workers],
+        )
+        for instance in left
+    )
     return DrainProgress(view, tuple(told))
 
 
@@ -119,7 +133,7 @@ async def _lock_models(tx: Transaction, worker_id: str) -> list[Model]:
 
 
 def _standing_on(worker_id: str) -> list[ColumnElement[bool]]:
-    return [_TABLE.c.worker_id == worker_id, _TABLE.c.state.in_(NOMINATED | HOLDS_CLAIM)]
+    return [takes_part([worker_id]), _TABLE.c.state.in_(NOMINATED | HOLDS_CLAIM)]
 
 
 def _is_to_be_marked(instance: Instance) -> bool:

@@ -28,11 +28,11 @@ WITH state AS MATERIALIZED (
     WHERE id = ANY (ARRAY(
         SELECT id FROM outbox WHERE (SELECT revision FROM state) IS NOT NULL ORDER BY id LIMIT $1
     ))
-    RETURNING id, kind, name, worker_id, event
+    RETURNING id, kind, name, worker_ids, event
 ), written AS (
-    INSERT INTO events (revision, kind, name, worker_id, event, sequenced_at)
+    INSERT INTO events (revision, kind, name, worker_ids, event, sequenced_at)
     SELECT
-        (SELECT revision FROM state) + row_number() OVER (ORDER BY id), kind, name, worker_id, event, clock_timestamp()
+        (SELECT revision FROM state) + row_number() OVER (ORDER BY id), kind, name, worker_ids, event, clock_timestamp()
     FROM taken
     RETURNING revision
 ), moved AS (
@@ -44,7 +44,7 @@ SELECT count(*) FROM written LEFT JOIN moved ON true
 """
 
 _AFTER = """
-SELECT revision, kind, name, worker_id, event FROM events WHERE revision > $1 ORDER BY revision LIMIT $2
+SELECT revision, kind, name, worker_ids, event FROM events WHERE revision > $1 ORDER BY revision LIMIT $2
 """
 
 
@@ -55,7 +55,8 @@ class StoredEvent:
     revision: int
     kind: str
     name: str
-    worker_id: str | None
+    worker_ids: list[str]
+    """The workers whose desired state it may touch."""
     event: bytes
     """The encoded event, without its revision."""
 

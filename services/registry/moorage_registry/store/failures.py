@@ -14,6 +14,8 @@ from moorage_common.core.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from moorage_registry.core.exclusivity import RULE
+from moorage_registry.store.schema import EXCLUSIVE_KEY
 
 _RETRYABLE = frozenset({"40001", "40P01", "23505"})
 """Serialization failure, deadlock, and a row that another transaction inserted a moment ago: run again, the
@@ -94,6 +96,12 @@ def translate(error: BaseException) -> MoorageError | None:
             reason=ErrorReason.DATABASE_UNAVAILABLE,
             remedy="Retry; the registry reconnects by itself.",
             retry_after_s=1.0,
+        )
+    if sqlstate(error) == "23505" and EXCLUSIVE_KEY in str(error):
+        return FailedPrecondition(
+            f"{RULE}, and one of these was given another just now",
+            reason=ErrorReason.DISTRIBUTED_VLLM_EXCLUSIVE,
+            remedy="Place it again.",
         )
     if is_retryable(error):
         return contention()

@@ -20,6 +20,10 @@ SELECT
     EXISTS (
         SELECT FROM workers JOIN instances ON instances.worker_id = workers.id
         WHERE workers.state = $1 AND (instances.state = ANY ($2) OR NOT instances.retiring)
+    ) OR EXISTS (
+        SELECT FROM workers JOIN instances ON instances.subordinates @> ARRAY[workers.id]
+        WHERE instances.subordinates <> '{}' AND workers.state = $1
+            AND (instances.state = ANY ($2) OR NOT instances.retiring)
     ) AS stranded,
     EXISTS (SELECT FROM workers WHERE drain_started_at IS NOT NULL AND drain_completed_at IS NULL) AS draining
 """

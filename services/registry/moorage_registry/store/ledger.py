@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from moorage_common.core.errors import ErrorReason, NotFound, ResourceExhausted, Shortage
 from moorage_registry.core.changes import Change, Operation, WorkerView
 from moorage_registry.core.records import Claim, Pool, Worker
-from moorage_registry.store import schema
+from moorage_registry.store import members, schema
 from moorage_registry.store.database import Transaction
 from moorage_registry.store.rowsets import RowWriter, row_of
 from moorage_registry.store.tables import WORKERS
@@ -90,6 +90,7 @@ class Ledger:
         rows = await tx.execute(
             delete(schema.claims)
             .where(schema.claims.c.instance_uid.in_(list(instance_uids)))
+            .where(schema.claims.c.worker_id.in_(list(self.workers)))
             .returning(*schema.claims.c)
         )
         for row in rows:
@@ -138,13 +139,24 @@ class Ledger:
 
 
 async def release(tx: Transaction, instance_uids: Collection[str]) -> None:
-    """Gives everything that instances hold back to the pools of their workers."""
+    """Gives everything that instances hold back to the pools of their workers, and frees the workers for others."""
     if not instance_uids:
         return
     holders = select(schema.claims.c.worker_id).where(schema.claims.c.instance_uid.in_(list(instance_uids)))
     ledger = await Ledger.lock(tx, {row.worker_id for row in await tx.execute(holders.distinct())})
     await ledger.release(tx, instance_uids)
     await ledger.settle(tx)
+    await members.remove(tx, instance_uids)
+
+
+async def release_on(tx: Transaction, worker_id: str, instance_uids: Collection[str]) -> None:
+    """Gives what instances hold on one worker back to its pools, and lets the worker take part in them no longer."""
+    if not instance_uids:
+        return
+    ledger = await Ledger.lock(tx, [worker_id])
+    await ledger.release(tx, instance_uids)
+    await ledger.settle(tx)
+    await members.remove(tx, instance_uids, worker_id=worker_id)
 
 
 async def add_pools(tx: Transaction, pools: Sequence[Pool]) -> None:

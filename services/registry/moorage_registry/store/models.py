@@ -10,9 +10,11 @@ from moorage_common.core.ids import new_uid
 from moorage_common.core.names import model_name
 from moorage_common.core.states import DesiredState, InstanceState, PullState, ResolutionState
 from moorage_registry.core.etags import check_etag
+from moorage_registry.core.model_rules import check_model
 from moorage_registry.core.records import Artifact, Model
 from moorage_registry.store import schema
 from moorage_registry.store.database import Transaction
+from moorage_registry.store.exclusivity import check_deployable
 from moorage_registry.store.instances import settle_model, settle_replicas
 from moorage_registry.store.lookups import lock_model
 from moorage_registry.store.tables import ARTIFACTS, INSTANCES, MODELS
@@ -25,13 +27,18 @@ async def create(tx: Transaction, model: Model) -> Model:
     """Stores a new model with its instances, and queues its source to be resolved.
 
     Raises:
+        InvalidArgument: It contradicts itself.
         AlreadyExists: The name is taken.
+        FailedPrecondition: Its GPUs are chosen, and their workers busy (DISTRIBUTED_VLLM_EXCLUSIVE).
     """
+    check_model(model)
     name = model_name(model.id)
     if await MODELS.find(tx.connection, schema.models.c.id == model.id):
         raise AlreadyExists(f"{name} exists already", resource=name)
     [model] = await MODELS.insert(tx, [model])
     await _queue_resolution(tx, model)
+    if model.desired_state is DesiredState.RUNNING:
+        await check_deployable(tx, model)
     await settle_replicas(tx, model)
     return model
 
@@ -43,11 +50,13 @@ async def update(tx: Transaction, wanted: Model, fields: Sequence[str], etag: st
         NotFound: No such model.
         Aborted: It changed since (ETAG_MISMATCH).
         FailedPrecondition: A field can only be changed while it is stopped (MODEL_NOT_STOPPED), or it is being deleted.
+        InvalidArgument: It would contradict itself.
     """
     model = await _lock_living(tx, wanted.id, etag)
     changed = replace(model, **{name: getattr(wanted, name) for name in fields})
     if changed == model:
         return model
+    check_model(changed)
     if not ALWAYS_CHANGEABLE.issuperset(fields):
         await _require_stopped(tx, model, fields)
     if changed.source != model.source:
@@ -59,8 +68,17 @@ async def update(tx: Transaction, wanted: Model, fields: Sequence[str], etag: st
 
 
 async def start(tx: Transaction, model_id: str, etag: str) -> Model:
-    """Wants a model running. What failed before (its source, its pull) is tried anew."""
+    """Wants a model running. What failed before (its source, its pull) is tried anew.
+
+    Raises:
+        NotFound: No such model.
+        Aborted: It changed since (ETAG_MISMATCH).
+        FailedPrecondition: It is being deleted, or its GPUs are chosen, and their workers busy
+            (DISTRIBUTED_VLLM_EXCLUSIVE).
+    """
     model = await _lock_living(tx, model_id, etag)
+    if model.desired_state is DesiredState.STOPPED:
+        await check_deployable(tx, model)
     changed = replace(model, desired_state=DesiredState.RUNNING)
     if model.resolution_state is ResolutionState.FAILED:
         changed = _unresolved(changed)

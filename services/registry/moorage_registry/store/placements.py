@@ -4,10 +4,8 @@ Each item stands for itself: it is checked against the rows as they are now, und
 answer. The whole bulk is a handful of statements.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-
-from sqlalchemy import select
 
 from moorage_common.core.errors import (
     ErrorReason,
@@ -17,14 +15,24 @@ from moorage_common.core.errors import (
     NotFound,
 )
 from moorage_common.core.names import instance_name, worker_name
-from moorage_common.core.states import CopyState, InstanceState, WorkerState
+from moorage_common.core.states import CopyState, EngineKind, InstanceState
+from moorage_registry.core.engines import every_member_loads
 from moorage_registry.core.etags import check_etag
 from moorage_registry.core.instances import Move, apply
 from moorage_registry.core.records import Claim, Instance, Json, Worker
 from moorage_registry.core.transitions import InstanceEvent
 from moorage_registry.store import copies, instances, schema
 from moorage_registry.store.database import Transaction
+from moorage_registry.store.exclusivity import Memberships
 from moorage_registry.store.ledger import Ledger
+from moorage_registry.store.placement_checks import (
+    Served,
+    check_copies,
+    check_engine,
+    check_resolved,
+    check_workers,
+    read_served,
+)
 from moorage_registry.store.tables import COPIES, INSTANCES, WORKERS
 
 
@@ -45,20 +53,34 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nomination(Decision):
-    """The worker whose copy of the artifact the instance should wait for."""
+    """The workers whose copies of the artifact the instance should wait for."""
 
     worker_id: str | None
     """None: no worker fits; only the explanation is recorded."""
+    subordinates: tuple[str, ...] = ()
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """All of them, the primary first."""
+        return () if self.worker_id is None else (self.worker_id, *self.subordinates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding(Decision):
-    """The worker that the instance should run on, and what it holds there."""
+    """The workers that the instance should run on, and what it holds there."""
 
     worker_id: str
+    subordinates: tuple[str, ...] = ()
+    engine: EngineKind | None
+    """That the placement is for. None: it does not say."""
     placement: Json
-    claims: tuple[tuple[str, int], ...]
-    """Pool and bytes."""
+    claims: tuple[tuple[str, str, int], ...]
+    """Worker, pool and bytes."""
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """All of them, the primary first."""
+        return self.worker_id, *self.subordinates
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +94,21 @@ class ItemResult:
 async def nominate(tx: Transaction, items: Sequence[Nomination]) -> list[ItemResult]:
     """Commits nominations. Returns one result per item, in their order."""
     found = await _lock_instances(tx, items)
-    workers = await _read_workers(tx, {item.worker_id for item in items if item.worker_id})
-    artifact_of = await _artifacts(tx, {item.model_id for item in items})
+    workers = await _read_workers(tx, {worker for item in items for worker in item.workers})
+    served = await read_served(tx, {item.model_id for item in items})
     moves: dict[tuple[str, str], Move] = {}
     results: dict[int, ItemResult] = {}
     for index, item in enumerate(items):
         try:
             instance = _current(found, item, moves)
-            moves[item.key] = _nominated(tx, instance, item, workers, artifact_of)
+            moves[item.key] = _nominated(tx, instance, item, workers, served[item.model_id])
         except MoorageError as error:
             results[index] = ItemResult(found.get(item.key), error)
-    nominated = [move.after for move in moves.values() if move.after.worker_id]
-    pairs = {key: (artifact_of[key[0]] or "", move.after.worker_id or "") for key, move in moves.items()}
-    there = await copies.want(tx, {pairs[i.model_id, i.id] for i in nominated})
-    for instance in nominated:
-        key = (instance.model_id, instance.id)
-        if there[pairs[key]].state is CopyState.READY:
-            ready = apply(instance, InstanceEvent.ARTIFACT_READY, now=tx.now)
+    pairs = {key: served[key[0]].pairs(move.after.workers) for key, move in moves.items()}
+    there = await copies.want(tx, set().union(*pairs.values()))
+    for key, wanted in pairs.items():
+        if wanted and all(there[pair].state is CopyState.READY for pair in wanted):
+            ready = apply(moves[key].after, InstanceEvent.ARTIFACT_READY, now=tx.now)
             moves[key] = Move(before=moves[key].before, after=ready.after)
     return await _finish(tx, items, moves, results)
 
@@ -96,11 +116,7 @@ async def nominate(tx: Transaction, items: Sequence[Nomination]) -> list[ItemRes
 async def bind(tx: Transaction, items: Sequence[Binding]) -> list[ItemResult]:
     """Commits bindings and their claims. Returns one result per item, in their order."""
     found = await _lock_instances(tx, items)
-    ledger = await Ledger.lock(tx, {item.worker_id for item in items})
-    artifact_of = await _artifacts(tx, {item.model_id for item in items})
-    ready = await _ready_copies(
-        tx, {(artifact_of.get(item.model_id) or "", item.worker_id) for item in items}
-    )
+    ground = await _Ground.lock(tx, items)
     moves: dict[tuple[str, str], Move] = {}
     results: dict[int, ItemResult] = {}
     for index, item in enumerate(items):
@@ -110,17 +126,54 @@ async def bind(tx: Transaction, items: Sequence[Binding]) -> list[ItemResult]:
             results[index] = ItemResult(found.get(item.key), error)
             continue
         try:
-            _check_worker(item.worker_id, ledger.workers)
-            _check_copy(item, artifact_of, ready)
-            move = _bound(tx, instance, item)
-            ledger.claim(_claims(instance, item))
-            moves[item.key] = move
+            moves[item.key] = ground.bind(tx, instance, item)
         except MoorageError as error:
             results[index] = ItemResult(instance, error)
             if instance.state is InstanceState.FETCHED:
                 moves[item.key] = apply(instance, InstanceEvent.REFUSE, now=tx.now)
-    await ledger.settle(tx)
+    await ground.settle(tx)
     return await _finish(tx, items, moves, results)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What bindings are checked against, locked, and what they take of it."""
+
+    ledger: Ledger
+    memberships: Memberships
+    served: Mapping[str, Served]
+    """By the models' ids."""
+    ready: Collection[copies.Pair]
+
+    @classmethod
+    async def lock(cls, tx: Transaction, items: Sequence[Binding]) -> "_Ground":
+        ledger = await Ledger.lock(tx, {worker for item in items for worker in item.workers})
+        served = await read_served(tx, {item.model_id for item in items})
+        spread = {worker for item in items if item.subordinates for worker in item.workers}
+        needed = {
+            pair for item in items for pair in served[item.model_id].by(item.engine).pairs(item.workers)
+        }
+        return cls(ledger, await Memberships.read(tx, spread), served, await _ready_copies(tx, needed))
+
+    def bind(self, tx: Transaction, instance: Instance, item: Binding) -> Move:
+        """Binds one instance, whole or not at all."""
+        served = self.served[item.model_id].by(item.engine)
+        check_engine(item.model_id, item.engine, served)
+        check_workers(item.workers, self.ledger.workers)
+        check_copies(item.model_id, served.pairs(item.workers), self.ready)
+        self.memberships.check(served.engine, item.workers)
+        move = _bound(tx, instance, item, served)
+        self.ledger.claim(
+            Claim(instance_uid=instance.uid, worker_id=worker, pool=pool, size_bytes=size)
+            for worker, pool, size in item.claims
+        )
+        self.memberships.take(served.engine, move.after)
+        return move
+
+    async def settle(self, tx: Transaction) -> None:
+        """Writes what was taken."""
+        await self.ledger.settle(tx)
+        await self.memberships.settle(tx)
 
 
 async def _finish(
@@ -153,12 +206,6 @@ async def _read_workers(tx: Transaction, ids: set[str]) -> dict[str, Worker]:
     return {worker.id: worker for worker in found}
 
 
-async def _artifacts(tx: Transaction, model_ids: set[str]) -> dict[str, str | None]:
-    table = schema.models
-    statement = select(table.c.id, table.c.artifact_id).where(table.c.id.in_(model_ids))
-    return {row.id: row.artifact_id for row in await tx.execute(statement)}
-
-
 async def _ready_copies(tx: Transaction, pairs: set[copies.Pair]) -> set[copies.Pair]:
     ready = schema.artifact_copies.c.state == CopyState.READY
     found = await COPIES.find(tx.connection, COPIES.keyed(pairs), ready)
@@ -179,24 +226,25 @@ def _current(
 
 
 def _nominated(
-    tx: Transaction,
-    instance: Instance,
-    item: Nomination,
-    workers: dict[str, Worker],
-    artifact_of: dict[str, str | None],
+    tx: Transaction, instance: Instance, item: Nomination, workers: Mapping[str, Worker], served: Served
 ) -> Move:
     if item.worker_id is None:
         return apply(instance, InstanceEvent.REFUSE, now=tx.now, explanation=item.explanation)
-    _check_worker(item.worker_id, workers)
-    if artifact_of.get(item.model_id) is None:
-        raise FailedPrecondition(
-            f"models/{item.model_id} has no artifact yet", reason=ErrorReason.MODEL_UNRESOLVED
-        )
-    changes = {"worker_id": item.worker_id, "explanation": item.explanation, "error": None}
-    return apply(instance, InstanceEvent.NOMINATE, now=tx.now, **changes)
+    check_workers(item.workers, workers)
+    check_resolved(item.model_id, served)
+    return apply(
+        instance,
+        InstanceEvent.NOMINATE,
+        now=tx.now,
+        worker_id=item.worker_id,
+        subordinates=list(item.subordinates),
+        artifact_on_all=every_member_loads(served.engine),
+        explanation=item.explanation,
+        error=None,
+    )
 
 
-def _bound(tx: Transaction, instance: Instance, item: Binding) -> Move:
+def _bound(tx: Transaction, instance: Instance, item: Binding, served: Served) -> Move:
     if instance.state is InstanceState.FETCHED and instance.worker_id != item.worker_id:
         raise FailedPrecondition(
             f"{instance_name(*item.key)} is nominated for {worker_name(instance.worker_id or '')}",
@@ -206,6 +254,8 @@ def _bound(tx: Transaction, instance: Instance, item: Binding) -> Move:
     bound = replace(
         move.after,
         worker_id=item.worker_id,
+        subordinates=list(item.subordinates),
+        artifact_on_all=every_member_loads(served.engine),
         last_worker_id=item.worker_id,
         placement=item.placement,
         explanation=item.explanation,
@@ -214,40 +264,3 @@ def _bound(tx: Transaction, instance: Instance, item: Binding) -> Move:
         generation=instance.generation + 1,
     )
     return Move(before=instance, after=bound)
-
-
-def _claims(instance: Instance, item: Binding) -> list[Claim]:
-    return [
-        Claim(instance_uid=instance.uid, worker_id=item.worker_id, pool=pool, size_bytes=size)
-        for pool, size in item.claims
-    ]
-
-
-def _check_worker(worker_id: str, workers: dict[str, Worker]) -> None:
-    name = worker_name(worker_id)
-    worker = workers.get(worker_id)
-    if worker is None:
-        raise NotFound(f"there is no {name}", resource=name)
-    if worker.state is not WorkerState.READY:
-        raise FailedPrecondition(
-            f"{name} is {worker.state.value}",
-            reason=ErrorReason.WORKER_NOT_READY,
-            metadata={"worker": name, "state": worker.state.value},
-        )
-    if worker.cordoned:
-        raise FailedPrecondition(
-            f"{name} is cordoned: it takes no new instances",
-            reason=ErrorReason.WORKER_CORDONED,
-            remedy=f"Uncordon {name}, or choose another worker.",
-            metadata={"worker": name},
-        )
-
-
-def _check_copy(item: Binding, artifact_of: dict[str, str | None], ready: set[copies.Pair]) -> None:
-    artifact_id = artifact_of.get(item.model_id)
-    if artifact_id is None or (artifact_id, item.worker_id) not in ready:
-        raise FailedPrecondition(
-            f"the artifact of models/{item.model_id} is not ready on {worker_name(item.worker_id)}",
-            reason=ErrorReason.ARTIFACT_NOT_READY,
-            remedy="Nominate the instance first; it is FETCHED once the artifact is there.",
-        )

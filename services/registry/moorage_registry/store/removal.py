@@ -1,19 +1,22 @@
 """The end of a worker's record, with everything that hangs on it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import any_, literal, select
 
 from moorage_common.core.errors import ErrorReason, FailedPrecondition, FieldViolation
 from moorage_common.core.names import instance_name, worker_name
-from moorage_common.core.states import DownloadState
+from moorage_common.core.states import DownloadState, InstanceState
 from moorage_registry.core.changes import Operation, WorkerView
 from moorage_registry.core.etags import check_etag
 from moorage_registry.core.instances import apply
-from moorage_registry.core.records import Instance, Json
+from moorage_registry.core.members import part_gone
+from moorage_registry.core.records import Instance, Json, Worker
 from moorage_registry.core.transitions import HOLDS_CLAIM, InstanceEvent
-from moorage_registry.store import copies, instances, ledger, schema, workers
+from moorage_registry.store import copies, instances, ledger, members, schema, workers
 from moorage_registry.store.database import Overtaken, Transaction
+from moorage_registry.store.members import takes_part
 from moorage_registry.store.tables import ARTIFACTS, COPIES, DOWNLOADS, INSTANCES, MODELS, WORKERS
 
 _TABLE = schema.instances
@@ -23,7 +26,7 @@ _OPEN = (DownloadState.RESOLVING, DownloadState.FETCHING)
 async def remove_worker(
     tx: Transaction, worker_id: str, etag: str, *, force: bool, nobody_left: Json
 ) -> WorkerView:
-    """Removes a worker. What runs there by its record is placed anew.
+    """Removes a worker. What runs there by its record is placed anew; what others take part in, once they have stopped.
 
     Args:
         tx: The transaction.
@@ -37,18 +40,22 @@ async def remove_worker(
         Aborted: It changed since (ETAG_MISMATCH).
         FailedPrecondition: Instances hold memory there (WORKER_IN_USE); every one is listed.
     """
-    standing = await INSTANCES.find(tx.connection, _TABLE.c.worker_id == worker_id)
-    ids = {instance.model_id for instance in standing}
+    peeked = await INSTANCES.find(tx.connection, takes_part([worker_id]))
+    ids = {instance.model_id for instance in peeked}
     models = await MODELS.lock(tx, schema.models.c.id.in_(ids)) if ids else []
     if ids:
         await INSTANCES.lock(tx, _TABLE.c.model_id.in_(ids))
-    worker = await workers.lock_one(tx, worker_id)
-    check_etag(worker_name(worker_id), etag, worker)
-    standing = await INSTANCES.find(tx.connection, _TABLE.c.worker_id == worker_id)
-    if not {instance.model_id for instance in standing} <= ids:
+    # All in one order: what is over several workers gives memory back on more than this one.
+    peers = {worker_id, *(peer for instance in peeked for peer in instance.workers)}
+    locked = {worker.id: worker for worker in await WORKERS.lock(tx, schema.workers.c.id.in_(peers))}
+    check_etag(worker_name(worker_id), etag, _found(worker_id, locked))
+    standing = await INSTANCES.find(tx.connection, takes_part([worker_id]))
+    if not ids.issuperset(i.model_id for i in standing) or not peers.issuperset(
+        peer for i in standing for peer in i.workers
+    ):
         raise Overtaken
     _check_unused(worker_id, standing, force=force)
-    await instances.commit(tx, [apply(i, InstanceEvent.WORKER_GONE, now=tx.now) for i in standing])
+    await _leave_instances(tx, worker_id, standing)
     await _drop_copies(tx, worker_id, nobody_left)
     for model in models:
         await instances.settle_model(tx, model)
@@ -57,6 +64,26 @@ async def remove_worker(
     [view] = await ledger.note(tx, Operation.DELETED, [gone])
     await WORKERS.delete(tx, [worker])
     return view
+
+
+def _found(worker_id: str, locked: Mapping[str, Worker]) -> Worker:
+    if worker_id not in locked:
+        raise workers.unknown(worker_id)
+    return locked[worker_id]
+
+
+async def _leave_instances(tx: Transaction, worker_id: str, standing: Sequence[Instance]) -> None:
+    """What ran on this worker alone is placed anew at once; what others take part in, once they have stopped."""
+    parts = await members.of(tx.connection, [instance.uid for instance in standing])
+    moves = [
+        part_gone(instance, parts[instance.uid], worker_id, now=tx.now).move
+        if instance.uid in parts
+        else apply(instance, InstanceEvent.WORKER_GONE, now=tx.now)
+        for instance in standing
+    ]
+    stopping = [move.after.uid for move in moves if move.after.state is InstanceState.STOPPING]
+    await ledger.release_on(tx, worker_id, stopping)
+    await instances.commit(tx, moves)
 
 
 def _check_unused(worker_id: str, standing: list[Instance], *, force: bool) -> None:

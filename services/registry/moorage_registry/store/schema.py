@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import TypeDecorator
 
+from moorage_common.core.placement import ModelCategory
 from moorage_common.core.states import (
     CopyState,
     DesiredState,
@@ -154,7 +155,10 @@ models = Table(
     _json("labels"),
     Column("source", Text, nullable=False),
     Column("engine", Enumerated(EngineKind)),
+    Column("engine_version", Text, nullable=False),
+    Column("category", Enumerated(ModelCategory)),
     _json("llama_cpp"),
+    _json("vllm"),
     Column("replicas", Integer, nullable=False),
     _json("placement"),
     Column("desired_state", Enumerated(DesiredState), nullable=False),
@@ -173,6 +177,8 @@ instances = Table(
     Column("state", Enumerated(InstanceState), nullable=False),
     _timestamp("state_at"),
     Column("worker_id", Text, ForeignKey(workers.c.id), index=True),
+    Column("subordinates", ARRAY(Text), nullable=False),
+    Column("artifact_on_all", Boolean, nullable=False),
     Column("last_worker_id", Text),
     _json("placement", nullable=True),
     _json("explanation", nullable=True),
@@ -184,7 +190,34 @@ instances = Table(
     Column("evicting", Boolean, nullable=False),
     _json("performance", nullable=True),
     UniqueConstraint("model_id", "id"),
+    Index(
+        "instances_subordinates_idx",
+        "subordinates",
+        postgresql_using="gin",
+        postgresql_where=text("subordinates <> '{}'"),
+    ),
 )
+
+EXCLUSIVE_KEY = "instance_members_exclusive_key"
+"""The constraint that lets no worker take part in two distributed vLLM instances."""
+
+instance_members = Table(
+    "instance_members",
+    metadata,
+    Column("instance_uid", Text, ForeignKey(instances.c.uid), primary_key=True),
+    Column("worker_id", Text, ForeignKey(workers.c.id), primary_key=True),
+    Column("rank", Integer, nullable=False),
+    Column("exclusive", Boolean, nullable=False),
+    Column("state", Enumerated(InstanceState), nullable=False),
+    Column("endpoint", Text, nullable=False),
+    _json("error", nullable=True),
+    _timestamp("stopped_at", nullable=True),
+    CheckConstraint("(state = 'STOPPED') = (stopped_at IS NOT NULL)", name="stopped_is_timed"),
+    Index("instance_members_worker_id_idx", "worker_id"),
+    Index(EXCLUSIVE_KEY, "worker_id", unique=True, postgresql_where=text("exclusive")),
+)
+"""Who takes part in bound instances that are spread over several workers. The rows go, as the claims do, once every
+member has confirmed that it stopped: until then the index keeps each of them from another distributed vLLM instance."""
 
 claims = Table(
     "claims",
@@ -262,7 +295,7 @@ outbox = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("worker_id", Text),
+    Column("worker_ids", ARRAY(Text), nullable=False),
     Column("event", LargeBinary, nullable=False),
 )
 """Committed changes that have no revision yet."""
@@ -273,7 +306,7 @@ events = Table(
     Column("revision", BigInteger, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("worker_id", Text),
+    Column("worker_ids", ARRAY(Text), nullable=False),
     Column("event", LargeBinary, nullable=False),
     _timestamp("sequenced_at"),
 )

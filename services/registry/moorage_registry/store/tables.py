@@ -3,7 +3,9 @@
 Locks are always taken in this order, and within a table in the order of the uids, so that no two
 transactions can wait for each other: models, instances, workers, memory pools, artifacts, copies,
 downloads, resolutions. (A model's own resolution may come right after the model: who leases one
-waits for nothing else.)
+waits for nothing else.) Who needs several of a table locks them in one statement. The members of an
+instance have no lock of their own: they are changed under the instance's, and come and go under those
+of all of their workers as well.
 """
 
 from moorage_registry.core.records import Artifact, ArtifactCopy, Download, Instance, Model, Worker

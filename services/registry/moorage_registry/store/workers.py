@@ -125,8 +125,13 @@ async def lock_one(tx: Transaction, worker_id: str) -> Worker:
     """
     found = await WORKERS.lock(tx, schema.workers.c.id == worker_id)
     if not found:
-        raise NotFound(f"there is no workers/{worker_id}", resource=f"workers/{worker_id}")
+        raise unknown(worker_id)
     return found[0]
+
+
+def unknown(worker_id: str) -> NotFound:
+    """The error of a worker that does not exist."""
+    return NotFound(f"there is no workers/{worker_id}", resource=f"workers/{worker_id}")
 
 
 async def connect(

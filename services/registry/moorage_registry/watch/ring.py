@@ -13,7 +13,8 @@ class Event:
     revision: int
     kind: Kind
     name: str
-    worker_id: str | None
+    workers: tuple[str, ...]
+    """Ids of the workers whose desired state it may touch."""
     message: bytes
     """Encoded, with its revision: made once, sent to every watcher as it is."""
 

@@ -155,7 +155,7 @@ class EventTail:
 
     def _finished(self, found: Sequence[StoredEvent]) -> list[Event]:
         return [
-            Event(e.revision, Kind(e.kind), e.name, e.worker_id, self._finish(e.event, e.revision))
+            Event(e.revision, Kind(e.kind), e.name, tuple(e.worker_ids), self._finish(e.event, e.revision))
             for e in found
         ]
 

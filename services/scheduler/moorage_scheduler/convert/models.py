@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from moorage.common.v1 import engine_pb2, model_facts_pb2
 from moorage.registry.v1 import model_pb2
+from moorage_common.core.llama_cpp import DEFAULT_MICRO_BATCH
 from moorage_common.core.placement import KvCacheType, ModelCategory, PlacementStrategy
 from moorage_common.core.states import EngineKind
 from moorage_common.modelfiles.gguf_facts import GgufFacts
@@ -71,6 +72,7 @@ def _safetensors(facts: model_facts_pb2.SafetensorsFacts) -> SafetensorsFacts:
 
 def _gguf(facts: model_facts_pb2.GgufFacts) -> GgufFacts:
     blocks = facts.block_count
+    key_elements, value_elements = _cache_elements(facts)
     return GgufFacts(
         architecture=facts.architecture,
         model_name=facts.model_name,
@@ -86,21 +88,52 @@ def _gguf(facts: model_facts_pb2.GgufFacts) -> GgufFacts:
         head_counts_kv=_per_block(facts.head_counts_kv, blocks),
         key_length=facts.key_length,
         value_length=facts.value_length,
+        block_key_elements=key_elements,
+        block_value_elements=value_elements,
         sliding_window=facts.sliding_window,
         sliding_window_blocks=_windows(facts),
         expert_count=facts.expert_count,
         expert_used_count=facts.expert_used_count,
         expert_feed_forward_length=facts.expert_feed_forward_length,
+        shared_expert_feed_forward_length=facts.shared_expert_feed_forward_length,
+        ungated_feed_forward=facts.ungated_feed_forward,
+        fused_attention=facts.fused_attention,
+        parallel_feed_forward=facts.parallel_feed_forward,
         kv_lora_rank=facts.kv_lora_rank,
+        key_length_mla=facts.key_length_mla,
+        value_length_mla=facts.value_length_mla,
+        block_state_bytes=_per_block(facts.block_state_bytes, blocks),
+        recurrent_inner_length=facts.recurrent_inner_length,
+        recurrent_state_length=facts.recurrent_state_length,
+        recurrent_group_count=facts.recurrent_group_count,
+        recurrent_head_count=facts.recurrent_head_count,
+        recurrent_kernel_length=facts.recurrent_kernel_length,
+        nextn_block_count=facts.nextn_block_count,
         block_bytes=_per_block(facts.block_bytes, blocks),
         block_repack_bytes=_per_block(facts.block_repack_bytes, blocks),
+        block_expert_bytes=_per_block(facts.block_expert_bytes, blocks),
+        largest_block_tensor_bytes=facts.largest_block_tensor_bytes,
+        unmapped_bytes=facts.unmapped_bytes,
         output_bytes=facts.output_bytes,
         output_repack_bytes=facts.output_repack_bytes,
         token_embedding_bytes=facts.token_embedding_bytes,
         other_bytes=facts.other_bytes,
         tied_embedding=facts.tied_embedding,
         total_tensor_bytes=facts.total_tensor_bytes,
+        projector_bytes=facts.projector_bytes,
+        category=MODEL_CATEGORY.from_proto(facts.category) if facts.category else ModelCategory.LLM,
     )
+
+
+def _cache_elements(facts: model_facts_pb2.GgufFacts) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Values of keys and of values that each block keeps for a token."""
+    blocks = facts.block_count
+    if facts.block_key_elements:
+        return _per_block(facts.block_key_elements, blocks), _per_block(facts.block_value_elements, blocks)
+    heads = _per_block(facts.head_counts_kv, blocks)
+    # Latent attention in its compressed form has one head, whose value is a part of its key.
+    values = [0 if facts.kv_lora_rank and count == 1 else count * facts.value_length for count in heads]
+    return tuple(count * facts.key_length for count in heads), tuple(values)
 
 
 def engine_from_proto(
@@ -125,7 +158,7 @@ def options_from_proto(options: engine_pb2.LlamaCppOptions) -> LlamaCppOptions:
         flash_attention=(
             FLASH_ATTENTION.from_proto(options.flash_attention) if options.flash_attention else None
         ),
-        micro_batch_size=options.micro_batch_size or 512,
+        micro_batch_size=options.micro_batch_size or DEFAULT_MICRO_BATCH,
         unified_kv_cache=options.unified_kv_cache,
         forbid_mmap=options.forbid_mmap,
     )

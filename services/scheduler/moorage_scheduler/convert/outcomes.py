@@ -8,10 +8,11 @@ from moorage_common.rpc.enums import ENGINE_KIND, MEMORY_PART, PLACEMENT_MODE, P
 from moorage_scheduler.core.explanation import Explanation, Gist, Rejection, WorkerExplanation, gist
 from moorage_scheduler.core.parallel import ParallelShape
 from moorage_scheduler.core.request import Claim, Placement
+from moorage_scheduler.prediction.outcome import Prediction
 
 
-def placement_to_proto(placement: Placement) -> pb.Placement:
-    """Returns where an instance goes."""
+def placement_to_proto(placement: Placement, predicted: Prediction | None = None) -> pb.Placement:
+    """Returns where an instance goes, and how fast it should be there, if that is known."""
     return pb.Placement(
         worker=placement.worker,
         subordinates=placement.subordinates,
@@ -23,6 +24,26 @@ def placement_to_proto(placement: Placement) -> pb.Placement:
         context_length=placement.context_length,
         score=placement.score,
         parallel=_shape(placement.parallel) if placement.parallel else None,
+        predicted=prediction_to_proto(predicted) if predicted else None,
+    )
+
+
+def prediction_to_proto(prediction: Prediction) -> pb.PredictedPerformance:
+    """Returns how fast a placement should be."""
+    return pb.PredictedPerformance(
+        decode_tokens_per_s=prediction.decode_tokens_per_s,
+        prefill_tokens_per_s=prediction.prefill_tokens_per_s,
+        stages=[
+            pb.PredictedStage(
+                worker=stage.worker,
+                pool=stage.pool,
+                active_bytes=round(stage.active_bytes),
+                bytes_per_s=stage.bytes_per_s,
+                seconds=stage.seconds,
+            )
+            for stage in prediction.stages
+        ],
+        calibration=prediction.calibration,
     )
 
 

@@ -15,6 +15,7 @@ from moorage_common.rpc.enums import (
 )
 from moorage_scheduler.core.cluster import Accelerator, Condition, Engine, Pool, Tenant, Worker
 from moorage_scheduler.core.versions import parse
+from moorage_scheduler.prediction.accelerators import lookup
 
 HOLDING = frozenset(
     {
@@ -27,7 +28,7 @@ HOLDING = frozenset(
 )
 """States in which an instance holds the memory of its placement."""
 
-_NOMINATED = frozenset({InstanceState.FETCHING, InstanceState.FETCHED})
+NOMINATED = frozenset({InstanceState.FETCHING, InstanceState.FETCHED})
 
 
 def worker_from_proto(worker: worker_pb2.Worker) -> Worker:
@@ -44,6 +45,7 @@ def worker_from_proto(worker: worker_pb2.Worker) -> Worker:
         labels=dict(worker.labels),
         accelerators=tuple(map(accelerator_from_proto, facts.accelerators)),
         engines=engines_from_proto(facts.engines),
+        cpu_cores=facts.cpu_cores,
         # Without an accelerator there is nothing that the memory could be shared with.
         unified_memory=facts.unified_memory and bool(facts.accelerators),
     )
@@ -58,7 +60,14 @@ def accelerator_from_proto(card: worker_pb2.Accelerator) -> Accelerator:
         product=card.product,
         capability=parse(card.compute_capability),
         driver=parse(card.driver_version),
+        bytes_per_s=bandwidth_of(card.product),
     )
+
+
+def bandwidth_of(product: str) -> float:
+    """Returns how many bytes a second a card reads from its memory. 0: the table does not know it."""
+    spec = lookup(product) if product else None
+    return spec.bytes_per_s if spec else 0.0
 
 
 def engines_from_proto(engines: Iterable[worker_pb2.InstalledEngine]) -> dict[EngineKind, tuple[Engine, ...]]:
@@ -108,7 +117,7 @@ def tenant_from_proto(instance: instance_pb2.Instance) -> Tenant | None:
             subordinates=tuple(placement.subordinates),
             exclusive=placement.engine == engine_pb2.ENGINE_KIND_VLLM and bool(placement.subordinates),
         )
-    if state in _NOMINATED and instance.worker:
+    if state in NOMINATED and instance.worker:
         return Tenant(model=model, worker=instance.worker)
     return None
 

@@ -8,10 +8,9 @@ from collections import defaultdict
 from moorage_common.core.placement import PlacementReason
 from moorage_scheduler.core.explanation import Rejection, WorkerExplanation
 from moorage_scheduler.core.request import GpuWish, Request
-from moorage_scheduler.core.sieve import PASSED, Sieve
+from moorage_scheduler.core.sieve import Sieve
 from moorage_scheduler.core.snapshot import Snapshot
 from moorage_scheduler.core.wishes import place_of
-from moorage_scheduler.filters import CardRule
 
 
 def refused_by_hand(
@@ -27,13 +26,14 @@ def refused_by_hand(
     """
     unknown = sorted(_named(request) - snapshot.rows.slots.keys())
     refused = [WorkerExplanation(worker=name, rejections=(_unknown_worker(name),)) for name in unknown]
+    usable = sieve.passed if transient else sieve.suitable
     wishes: defaultdict[str, list[GpuWish]] = defaultdict(list)
     for wish in request.selection.gpus:
         if wish.worker in snapshot.rows.slots:
             wishes[wish.worker].append(wish)
     for worker in sorted(wishes):
         slot = snapshot.rows.slots[worker]
-        why = _refused(snapshot, sieve, slot, wishes[worker], transient=transient)
+        why = _refused(snapshot, sieve, slot, wishes[worker], usable=bool(usable[slot]))
         if why:
             refused.append(WorkerExplanation(worker=worker, rejections=why))
     return tuple(refused)
@@ -46,7 +46,7 @@ def _named(request: Request) -> set[str]:
 
 
 def _refused(
-    snapshot: Snapshot, sieve: Sieve, slot: int, wishes: list[GpuWish], *, transient: bool
+    snapshot: Snapshot, sieve: Sieve, slot: int, wishes: list[GpuWish], *, usable: bool
 ) -> tuple[Rejection, ...]:
     worker = snapshot.rows.at(slot)
     places = {wish: place_of(worker, wish) for wish in wishes}
@@ -62,22 +62,10 @@ def _refused(
             )
             for wish in unknown
         )
-    position = int(sieve.rejected_by[slot])
-    if position != PASSED and (transient or not sieve.rules[position].transient):
-        return sieve.rejections(slot)
-    cards = [place for place in places.values() if place is not None and not sieve.cards[slot, place]]
-    return _left_out(snapshot, sieve, slot, cards)
-
-
-def _left_out(snapshot: Snapshot, sieve: Sieve, slot: int, cards: list[int]) -> tuple[Rejection, ...]:
-    """Why chosen cards of a worker, others of which would do, cannot be used."""
-    rules = [rule for rule in sieve.rules if isinstance(rule, CardRule)]
-    blaming = (
-        rule
-        for rule in rules
-        if any(not rule.admits(snapshot, sieve.request)[slot, position] for position in cards)
-    )
-    return tuple(rule.reject(snapshot, sieve.request, slot) for rule in blaming)
+    cards = [place for place in places.values() if place is not None]
+    if usable and sieve.cards[slot, cards].all():
+        return ()
+    return sieve.rejections(slot, cards)
 
 
 def _unknown_worker(name: str) -> Rejection:

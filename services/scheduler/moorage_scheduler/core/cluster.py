@@ -32,6 +32,8 @@ class Accelerator:
     """Compute capability, e.g. (8, 9). Empty: not known, and taken for good enough."""
     driver: tuple[int, ...] = ()
     """Version of its driver, e.g. (550, 54, 14). Empty: not known, and taken for good enough."""
+    bytes_per_s: float = 0.0
+    """From its memory, at most. 0: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,12 @@ class Worker:
     """Whether CPU and accelerators share one memory, which is the RAM pool."""
     local_paths: frozenset[str] = frozenset()
     """Paths that models may be loaded from without being fetched."""
+    cpu_cores: int = 0
+    """That engines may use. 0: not known."""
+    ram_bytes_per_s: int = 0
+    """0: not known."""
+    network_bytes_per_s: int = 0
+    """0: not known."""
 
     @property
     def pools(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from moorage_common.core.placement import CpuArchitecture, OperatingSystem
+from moorage_common.core.placement import CpuArchitecture, OperatingSystem, PlacementReason
 from moorage_common.core.states import AcceleratorKind, EngineKind, WorkerState
 
 E = TypeVar("E", bound=StrEnum)
@@ -48,3 +48,4 @@ SYSTEMS = Codes(OperatingSystem)
 ARCHITECTURES = Codes(CpuArchitecture)
 ACCELERATORS = Codes(AcceleratorKind)
 ENGINES = Codes(EngineKind)
+REASONS = Codes(PlacementReason)

@@ -5,7 +5,7 @@ follow before the next snapshot: a heartbeat that changes one number copies one 
 nothing copies none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -111,9 +111,15 @@ class Fleet:
         before = self._leave(name)
         return before is not None and bool(before.claims)
 
-    def put_copy(self, artifact: str, worker: str) -> None:
+    def put_copy(self, artifact: str, worker: str) -> bool:
         """Takes in that an artifact is ready on a worker."""
-        self._set_copies(artifact, self._copies.get(artifact, frozenset()) | {worker})
+        before = self._copies.get(artifact, frozenset())
+        self._set_copies(artifact, before | {worker})
+        return worker not in before
+
+    def put_copies(self, artifact: str, workers: Iterable[str]) -> None:
+        """Takes in that an artifact is ready on many workers."""
+        self._set_copies(artifact, self._copies.get(artifact, frozenset()).union(workers))
 
     def remove_copy(self, artifact: str, worker: str) -> None:
         """Takes in that an artifact is not ready on a worker."""

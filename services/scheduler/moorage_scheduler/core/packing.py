@@ -19,7 +19,7 @@ from moorage_scheduler.core.explanation import Rejection
 from moorage_scheduler.core.offer import View
 from moorage_scheduler.core.parallel import ParallelShape
 from moorage_scheduler.core.request import Claim
-from moorage_scheduler.core.snapshot import Floats, Int64s, Mask
+from moorage_scheduler.core.snapshot import Floats, Int64s
 
 
 class Mode(IntEnum):
@@ -47,8 +47,8 @@ class Fits:
     """Layers on GPUs; where the mode is NOWHERE, as many as would have fitted there."""
     gpus: Int64s
     """GPUs that hold them."""
-    on_gpu: Mask
-    """Where it does not fit: whether GPU memory is what is short first."""
+    reason: NDArray[np.uint8]
+    """Where it does not fit: the first reason why, by `codes.REASONS`."""
     way: NDArray[np.intp]
     """Which of the packing's own ways to lie it is, where there are several of a mode."""
 

@@ -57,8 +57,8 @@ def place(
 def _placement(found: Search) -> Placement | None:
     if not found.fits_somewhere:
         return None
-    if found.teams:
-        position = _chosen_team(found)
+    position = _chosen_team(found)
+    if position is not None:
         team = found.teams[position]
         return _placed(found, found.view.worker(team.leader), team.spot, found.team_score(position))
     row = _chosen_row(found)
@@ -88,10 +88,13 @@ def _chosen_row(found: Search) -> int:
     return int(found.ranking.order[0]) if nominated is None else nominated
 
 
-def _chosen_team(found: Search) -> int:
+def _chosen_team(found: Search) -> int | None:
+    """The best, or the one that the nominated worker leads. None: one worker takes it alone."""
     leaders = [found.view.worker(team.leader) for team in found.teams]
     nominated = found.request.nominated_worker
-    return leaders.index(nominated) if nominated in leaders else 0
+    if nominated in leaders:
+        return leaders.index(nominated)
+    return 0 if leaders and found.candidates.view.row_of(nominated) is None else None
 
 
 def _impossible(snapshot: Snapshot, obstacles: Obstacles) -> Outcome:

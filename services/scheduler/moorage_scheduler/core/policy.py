@@ -26,7 +26,8 @@ class ScoringPolicy:
         others = (self.binpack, self.spread, self.artifact_locality, self.stickiness, self.lead)
         if min(others) < 0:
             raise ValueError("a scorer's weight is not negative")
-        if self.fit * FIT_GAP <= max(self.binpack, self.spread) + self.artifact_locality + self.stickiness:
+        of_strategy = max(self.binpack, self.spread, self.lead)
+        if self.fit * FIT_GAP <= of_strategy + self.artifact_locality + self.stickiness:
             raise ValueError(f"the fit's weight times {FIT_GAP} must be more than the other weights together")
 
     def weight_of(self, scorer: str) -> float:

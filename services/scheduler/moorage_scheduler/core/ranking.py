@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from moorage_common.core.placement import PlacementStrategy
 from moorage_scheduler.core.candidates import Candidates
 from moorage_scheduler.core.explanation import ScorePart
-from moorage_scheduler.core.packing import Spot, Team
+from moorage_scheduler.core.packing import Team
 from moorage_scheduler.core.policy import ScoringPolicy
 from moorage_scheduler.core.snapshot import Floats
 from moorage_scheduler.scorers import SCORERS, Scorer
@@ -47,26 +47,21 @@ def rank(candidates: Candidates, strategy: PlacementStrategy, policy: ScoringPol
     return Ranking(order=order, score=score, values=values, scorers=scorers, policy=policy)
 
 
-def team_parts(
-    teams: Sequence[Team], total_layers: int, policy: ScoringPolicy
-) -> list[tuple[ScorePart, ...]]:
+def team_parts(teams: Sequence[Team], policy: ScoringPolicy) -> list[tuple[ScorePart, ...]]:
     """Returns what the scores of teams are made of: how the model lies, and what its leader brings.
 
-    Which team is better is decided by rule (see `layers.together`); these are its figures.
+    Which team is better is decided by rule (see `layers.together`); these figures order them alike.
     """
-    most = max((team.usable for team in teams), default=0)
+    most = {
+        mode: max(t.usable for t in teams if t.spot.mode is mode) for mode in {t.spot.mode for t in teams}
+    }
     return [
         (
-            ScorePart(scorer="fit", value=_team_fit(team.spot, total_layers), weight=policy.fit),
-            ScorePart(scorer="lead", value=team.usable / max(1, most), weight=policy.lead),
+            ScorePart(scorer="fit", value=float(fit_value(team.spot.mode)), weight=policy.fit),
+            ScorePart(scorer="lead", value=team.usable / max(1, most[team.spot.mode]), weight=policy.lead),
         )
         for team in teams
     ]
-
-
-def _team_fit(spot: Spot, total_layers: int) -> float:
-    share = spot.gpu_layers / max(1, total_layers)
-    return float(fit_value(spot.mode, pieces=1 + len(spot.subordinates), share=share))
 
 
 def _normalised(scorer: Scorer, raw: Floats) -> Floats:

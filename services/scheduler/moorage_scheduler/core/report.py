@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moorage_common.core.placement import PlacementMode, PlacementReason, Verdict
+from moorage_scheduler.core.codes import REASONS
 from moorage_scheduler.core.explanation import ReasonCount, Rejection, WorkerExplanation
 from moorage_scheduler.core.offer import View
 from moorage_scheduler.core.packing import Mode
@@ -23,6 +24,11 @@ class Report:
         self._short = found.fits.mode == Mode.NOWHERE
         self._busy = _kept_by_exclusivity(found)
         """[row]: workers that only their distributed vLLM instance keeps from serving this one."""
+        refused = {item.worker for item in found.by_hand}
+        self._led = [
+            team for team in enumerate(found.teams) if found.view.worker(team[1].leader) not in refused
+        ]
+        """The teams that are listed, each with its position."""
 
     def refusal(self) -> Verdict:
         """Tells a fleet that is too full, or partly away, from one that lacks such workers altogether."""
@@ -38,18 +44,18 @@ class Report:
 
     def counts(self) -> tuple[ReasonCount, ...]:
         """How many workers were rejected for what, most first. Each counts once, under the first reason."""
-        found, reasons = self._found, Counter[PlacementReason]()
-        present = found.snapshot.columns.present
+        found, slots = self._found, self._found.snapshot.rows.slots
+        reasons = Counter(item.rejections[0].reason for item in found.by_hand)
+        others = found.snapshot.columns.present.copy()
+        others[[slots[item.worker] for item in found.by_hand if item.worker in slots]] = False
         for position, rule in enumerate(found.sieve.rules):
-            reasons[rule.reason] += int((present & (found.sieve.rejected_by == position)).sum())
-        for item in found.by_hand:
-            slot = found.snapshot.rows.slots.get(item.worker)
-            if slot is None or found.sieve.rejected_by[slot] == PASSED:
-                reasons[item.rejections[0].reason] += 1
-        short = self._short & ~self._refused_rows()
-        short &= ~self._in_a_team()
+            reasons[rule.reason] += int((others & (found.sieve.rejected_by == position)).sum())
+        short = self._short & ~self._refused_rows() & ~self._in_a_team()
         reasons[PlacementReason.DISTRIBUTED_VLLM_EXCLUSIVE] += int((short & self._busy).sum())
-        reasons.update(self._memory_reasons(np.flatnonzero(short & ~self._busy)))
+        codes, numbers = np.unique(found.fits.reason[short & ~self._busy], return_counts=True)
+        for code, number in zip(codes.tolist(), numbers.tolist(), strict=True):
+            if reason := REASONS.member(code):
+                reasons[reason] += number
         return tuple(
             ReasonCount(reason=reason, worker_count=number)
             for reason, number in reasons.most_common()
@@ -71,14 +77,14 @@ class Report:
         return [
             WorkerExplanation(
                 worker=found.view.worker(team.leader),
-                rank=position,
-                score=found.team_score(position - 1),
-                score_parts=found.team_parts[position - 1],
+                rank=rank,
+                score=found.team_score(position),
+                score_parts=found.team_parts[position],
                 mode=PlacementMode[team.spot.mode.name],
                 subordinates=team.spot.subordinates,
                 gpu_layers=team.spot.gpu_layers,
             )
-            for position, team in enumerate(found.teams[: max(0, limit)], start=1)
+            for rank, (position, team) in enumerate(self._led[: max(0, limit)], start=1)
         ]
 
     def _ranked(self, limit: int, listed: set[str]) -> list[WorkerExplanation]:
@@ -92,7 +98,7 @@ class Report:
             explanations.append(
                 WorkerExplanation(
                     worker=worker,
-                    rank=len(found.teams) + len(explanations) + 1,
+                    rank=len(self._led) + len(explanations) + 1,
                     score=float(found.ranking.score[row]),
                     score_parts=found.ranking.parts(int(row)),
                     mode=PlacementMode[Mode(int(fits.mode[row])).name],
@@ -146,15 +152,6 @@ class Report:
         ]
         return explanations[: max(0, limit)]
 
-    def _memory_reasons(self, rows: NDArray[np.intp]) -> Counter[PlacementReason]:
-        on_gpu = int(self._found.fits.on_gpu[rows].sum())
-        return Counter(
-            {
-                PlacementReason.INSUFFICIENT_GPU_MEMORY: on_gpu,
-                PlacementReason.INSUFFICIENT_RAM: len(rows) - on_gpu,
-            }
-        )
-
     def _refused_rows(self) -> Mask:
         refused = [self._found.view.row_of(item.worker) for item in self._found.by_hand]
         mask = np.zeros(len(self._short), np.bool_)
@@ -162,12 +159,12 @@ class Report:
         return mask
 
     def _in_a_team(self) -> Mask:
-        """Workers of the best team are too small alone, and serve all the same."""
+        """Workers that lead a team, or serve in the best, may be too small alone: they are not rejected for it."""
         mask = np.zeros(len(self._short), np.bool_)
         if self._found.teams:
-            best = self._found.teams[0]
-            rows = [self._found.view.row_of(worker) for worker in best.spot.subordinates]
-            mask[[best.leader, *(row for row in rows if row is not None)]] = True
+            rows = [self._found.view.row_of(worker) for worker in self._found.teams[0].spot.subordinates]
+            mask[[row for row in rows if row is not None]] = True
+            mask[[team.leader for team in self._found.teams]] = True
         return mask
 
     def _ties(self, slots: NDArray[np.intp]) -> NDArray[np.uint64]:
@@ -178,7 +175,9 @@ def _kept_by_exclusivity(found: Search) -> Mask:
     """Workers that serve a distributed vLLM instance, if without such instances there would be a place."""
     given = found.view.offer
     none = np.zeros(len(given.slots), np.bool_)
-    if found.fits_somewhere or not given.exclusive.any() or not found.request.selection.may_distribute:
+    if found.fits_somewhere or found.teams or not given.exclusive.any():
+        return none
+    if not found.request.selection.may_distribute:
         return none
     free = View(found.snapshot, found.request, given.without_exclusivity(), found.view.strategy)
     return given.exclusive if found.packing.together(free, 1) else none

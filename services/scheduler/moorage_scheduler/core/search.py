@@ -83,7 +83,7 @@ def search(
         candidates=candidates,
         ranking=rank(candidates, strategy, policy),
         teams=teams,
-        team_parts=team_parts(teams, packing.total_layers, policy),
+        team_parts=team_parts(teams, policy),
     )
 
 

@@ -44,15 +44,24 @@ class Sieve:
                 mask &= passes
         return mask
 
-    def rejections(self, slot: int) -> tuple[Rejection, ...]:
+    def rejections(self, slot: int, chosen: Sequence[int] = ()) -> tuple[Rejection, ...]:
         """Returns what every filter that the worker in a slot failed says of it, in their order.
 
         Of rules about cards only the first speaks: those after it look at cards that are no longer there.
+
+        Args:
+            slot: The worker's.
+            chosen: Pools of its cards that must all be admitted. Empty: one must be.
         """
         said: list[Rejection] = []
         cards_gone = False
         for rule, passes in zip(self.rules, self.passes, strict=True):
-            if passes[slot] or (cards_gone and isinstance(rule, CardRule)):
+            if cards_gone and isinstance(rule, CardRule):
+                continue
+            if chosen and isinstance(rule, CardRule):
+                if rule.admits(self.snapshot, self.request)[slot, chosen].all():
+                    continue
+            elif passes[slot]:
                 continue
             cards_gone = cards_gone or isinstance(rule, CardRule)
             said.append(rule.reject(self.snapshot, self.request, slot))

@@ -34,6 +34,8 @@ class LayerSizes:
     """A draft model, which lies beside the output layer."""
     projector_bytes: int = 0
     """A multimodal projector, which lies beside the output layer."""
+    active_weight_bytes: int = 0
+    """Weights that are read for one token. 0: all of them."""
     category: ModelCategory = ModelCategory.LLM
 
 
@@ -77,4 +79,6 @@ class VllmSizes:
     """A draft model, which the last stage holds."""
     projector_bytes: int = 0
     """Vision and audio towers, which every stage holds."""
+    active_weight_bytes: int = 0
+    """Weights that are read for one token. 0: all of them."""
     category: ModelCategory = ModelCategory.LLM

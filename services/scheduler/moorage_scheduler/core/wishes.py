@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from moorage_scheduler.core.cluster import Worker
+from moorage_scheduler.core.cluster import Accelerator, Worker
 from moorage_scheduler.core.request import GpuWish, Request
 from moorage_scheduler.core.snapshot import Snapshot
 
@@ -10,10 +10,16 @@ from moorage_scheduler.core.snapshot import Snapshot
 def place_of(worker: Worker, wish: GpuWish) -> int | None:
     """Returns the memory pool of a GPU among its worker's, by position. None: the worker has no such GPU."""
     for position, card in enumerate(worker.accelerators, start=1):
-        named = card.uuid == wish.uuid if wish.uuid else (card.kind, card.index) == (wish.kind, wish.index)
-        if named:
+        if _names(wish, card):
             return 0 if worker.unified_memory else position
     return None
+
+
+def asked_cards(worker: Worker, request: Request) -> tuple[Accelerator, ...]:
+    """Returns the cards of a worker that were chosen by hand, all of which must do; else all, one of which must."""
+    wishes = [wish for wish in request.selection.gpus if wish.worker == worker.name]
+    chosen = tuple(card for card in worker.accelerators if any(_names(wish, card) for wish in wishes))
+    return chosen or worker.accelerators
 
 
 def chosen_places(snapshot: Snapshot, request: Request) -> Iterator[tuple[GpuWish, int, int]]:
@@ -23,3 +29,9 @@ def chosen_places(snapshot: Snapshot, request: Request) -> Iterator[tuple[GpuWis
         position = None if slot is None else place_of(snapshot.rows.at(slot), wish)
         if slot is not None and position is not None:
             yield wish, slot, position
+
+
+def _names(wish: GpuWish, card: Accelerator) -> bool:
+    if wish.uuid:
+        return card.uuid == wish.uuid
+    return (card.kind, card.index) == (wish.kind, wish.index)

@@ -1,64 +1,75 @@
-"""Buffers of llama.cpp's compute graph: closed forms for what its allocator reserves with flash attention.
+"""Buffers of llama.cpp's compute graph, found as llama.cpp finds them: by laying its tensors out.
 
-The buffer holds the activations that live at the same time, as 32-bit floats for each of the tokens computed
-at once, and the attention mask. Which phase of a block needs most depends on the model's shape, so each
-has its form and the largest counts. They were read off llama.cpp's log for dense and expert models of many
-shapes; an expert's result that fits no hole which earlier phases left is put on top of them.
+They depend on which tensors live at the same time, and on the holes that others left: no formula in widths holds for
+more than a few shapes. The graph is that of the largest batch, with every slot at work, which is what llama.cpp
+reserves when it starts; it never takes more.
+
+Several GPUs that have all blocks between them work on four batches in turn. Each batch has inputs of its own, in RAM
+and on each GPU that reads them, and embeddings on the first GPU; none of these gives its place to another tensor.
 """
 
 from dataclasses import dataclass
 
 from moorage_common.modelfiles.gguf_facts import GgufFacts
 from moorage_scheduler.estimators.gguf_context import Context
+from moorage_scheduler.estimators.gguf_graph import EMBEDDED, model_graph
+from moorage_scheduler.estimators.gguf_plan import FLOAT_BYTES, Plan
+from moorage_scheduler.estimators.graph import Device, buffer_sizes
 
-_FLOAT_BYTES = 4
-_MASK_BYTES = 2
+_BATCHES_IN_TURN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeBuffers:
-    """Bytes of the compute graph's buffers, by where they are."""
+    """Bytes of the compute graph's buffers."""
 
-    cpu: int
-    """In RAM, when any block is computed there."""
-    gpu: int
-    """On each GPU that computes any block."""
-    cpu_beside_gpu: int
-    """In RAM, when every block is computed on GPUs."""
+    host: int
+    """In RAM."""
+    gpu: int = 0
+    """On the only GPU."""
+    host_of_several: int = 0
+    """In RAM, when several GPUs have all blocks between them."""
+    gpu_of_several: int = 0
+    """On the one of several GPUs that needs most, which is the first."""
 
 
-def compute_buffers(facts: GgufFacts, context: Context) -> ComputeBuffers:
-    """Returns the sizes of the buffers for one context."""
-    hidden, token_bytes = facts.embedding_length, _FLOAT_BYTES * context.ubatch
-    peak = max(_attention_floats(facts), _dense_floats(facts), _expert_floats(facts))
-    mask = _MASK_BYTES * context.ubatch * (context.cells + context.window_cells)
-    logits = _FLOAT_BYTES * facts.vocabulary_size * context.slots
+def on_cpu(facts: GgufFacts, context: Context, *, flash: bool) -> ComputeBuffers:
+    """Returns the sizes of the buffers when all blocks are on the CPU.
+
+    Args:
+        facts: The model.
+        context: Its context.
+        flash: Whether attention is computed without its whole matrix in memory.
+    """
+    plan = Plan(facts=facts, context=context, flash=flash, device=Device.HOST)
+    sizes = buffer_sizes(model_graph(plan))
+    return ComputeBuffers(host=sizes[Device.HOST] + _results(plan))
+
+
+def on_gpus(facts: GgufFacts, context: Context, *, flash: bool, unpacks: bool) -> ComputeBuffers:
+    """Returns the sizes of the buffers when all blocks are on GPUs.
+
+    Args:
+        facts: The model.
+        context: Its context.
+        flash: Whether attention is computed without its whole matrix in memory.
+        unpacks: Whether GPUs unpack a quantised cache before they look at it.
+    """
+    plan = Plan(facts=facts, context=context, flash=flash, device=Device.GPU, unpacks=unpacks)
+    graph = model_graph(plan)
+    hidden, more = plan.floats(plan.hidden), _BATCHES_IN_TURN - 1
+    given = sum(tensor.size for tensor in graph.inputs)
+    # What is given for images is embedded already, alone and among tokens.
+    read_everywhere = given - 2 * hidden
+    sizes = buffer_sizes(graph)
     return ComputeBuffers(
-        cpu=token_bytes * peak + mask + logits,
-        # The embedded tokens are made on the host and come over, so a GPU holds one row less.
-        gpu=token_bytes * (peak - hidden) + mask + logits,
-        cpu_beside_gpu=token_bytes * 4 * hidden + mask + logits,
+        host=sizes[Device.HOST] + _results(plan),
+        gpu=sizes[Device.GPU],
+        host_of_several=sizes[Device.HOST] + more * given + _results(plan),
+        gpu_of_several=sizes[Device.GPU] + more * read_everywhere + _BATCHES_IN_TURN * EMBEDDED * hidden,
     )
 
 
-def _attention_floats(facts: GgufFacts) -> int:
-    hidden = facts.embedding_length
-    queries = max(facts.head_counts, default=0) * facts.key_length
-    keys = max(facts.head_counts_kv, default=0) * facts.key_length
-    return 2 * queries + 5 * hidden + (2 * keys if keys > hidden else 0)
-
-
-def _dense_floats(facts: GgufFacts) -> int:
-    return 3 * max(facts.feed_forward_lengths, default=0) + 5 * facts.embedding_length
-
-
-def _expert_floats(facts: GgufFacts) -> int:
-    used, hidden = facts.expert_used_count, facts.embedding_length
-    # Where the file says nothing of experts' width, its one width is theirs.
-    expert = facts.expert_feed_forward_length or max(facts.feed_forward_lengths, default=0)
-    width, results = used * expert, used * hidden
-    if width <= hidden:
-        return 5 * hidden + results
-    if 2 * width >= results:
-        return 5 * hidden + 3 * width
-    return 5 * hidden + 3 * width + results
+def _results(plan: Plan) -> int:
+    """What comes out of the graph is handed to the server in a buffer beside it."""
+    return FLOAT_BYTES * plan.facts.vocabulary_size * plan.context.outputs

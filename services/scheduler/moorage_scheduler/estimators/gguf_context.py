@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
+from moorage_common.core.llama_cpp import DEFAULT_CONTEXT
+from moorage_common.core.placement import KvCacheType
 from moorage_common.modelfiles.gguf_facts import GgufFacts
 from moorage_scheduler.core.request import LlamaCppOptions
 
-DEFAULT_CONTEXT = 4096
-"""Tokens of context for a model that can do more, when the user says nothing."""
-_MAX_UBATCH = 512
 _CELL_STEP = 256
 
 
@@ -18,12 +17,18 @@ class Context:
     length: int
     """Tokens asked for, shared by all slots."""
     slots: int
+    streams: int
+    """Caches that are kept apart: one for each slot, or one for all."""
     cells: int
-    """Cells per slot of a block that attends to everything."""
+    """Cells per stream of a block that attends to everything."""
     window_cells: int
-    """Cells per slot of a block with a sliding window. 0: there is no such block."""
-    ubatch: int
-    """Tokens computed at once."""
+    """Cells per stream of a block with a sliding window. 0: there is no such block."""
+    batch: int
+    """Tokens computed at once, over all slots."""
+    outputs: int
+    """Tokens of them that a next one is wanted for."""
+    quantized: bool
+    """Whether keys and values are kept in fewer bits than 16."""
 
 
 def context_of(facts: GgufFacts, options: LlamaCppOptions) -> Context:
@@ -31,12 +36,23 @@ def context_of(facts: GgufFacts, options: LlamaCppOptions) -> Context:
     trained = facts.context_length or DEFAULT_CONTEXT
     length = options.context_length or min(trained, DEFAULT_CONTEXT)
     slots = max(1, options.parallel_slots)
-    cells = _padded(_padded(length) // slots)
-    ubatch = min(_MAX_UBATCH, length)
+    streams = 1 if options.unified_kv_cache else slots
+    cells = _padded(_padded(length) // streams)
+    micro_batch = min(options.micro_batch_size, length)
     has_window = facts.sliding_window > 0 and any(facts.sliding_window_blocks)
     # A window's cells must also hold the tokens that are being computed while the oldest are still read.
-    window_cells = min(cells, _padded(facts.sliding_window + ubatch)) if has_window else 0
-    return Context(length=length, slots=slots, cells=cells, window_cells=window_cells, ubatch=ubatch)
+    in_window = facts.sliding_window * (slots // streams) + micro_batch
+    batch = -(-micro_batch // slots) * slots
+    return Context(
+        length=length,
+        slots=slots,
+        streams=streams,
+        cells=cells,
+        window_cells=_padded(min(cells, in_window)) if has_window else 0,
+        batch=batch,
+        outputs=min(slots, batch),
+        quantized=options.kv_cache_type is not KvCacheType.F16,
+    )
 
 
 def _padded(tokens: int) -> int:

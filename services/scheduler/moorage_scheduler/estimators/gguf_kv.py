@@ -1,4 +1,4 @@
-"""Keys and values: what each block of a GGUF model keeps of its context."""
+"""Keys, values and recurrent states: what each block of a GGUF model keeps of its context."""
 
 from fractions import Fraction
 
@@ -14,24 +14,20 @@ _BYTES_PER_VALUE = {
 }
 
 
-def kv_bytes_per_block(facts: GgufFacts, context: Context, kv_type: KvCacheType) -> tuple[int, ...]:
-    """Returns the bytes of keys and values, over all slots, per block from the first to the last."""
-    windowed = facts.sliding_window_blocks or (False,) * facts.block_count
-    return tuple(
-        _block_bytes(
-            cells=context.slots * (context.window_cells if has_window else context.cells),
-            values=heads * _values_per_head(facts, heads),
-            kv_type=kv_type,
-        )
-        for heads, has_window in zip(facts.head_counts_kv, windowed, strict=True)
-    )
-
-
-def _values_per_head(facts: GgufFacts, heads: int) -> int:
-    # Latent attention in its compressed form has one head, whose value is a part of its key.
-    latent = facts.kv_lora_rank > 0 and heads == 1
-    return facts.key_length + (0 if latent else facts.value_length)
-
-
-def _block_bytes(*, cells: int, values: int, kv_type: KvCacheType) -> int:
-    return int(cells * values * _BYTES_PER_VALUE[kv_type])
+def kept_per_block(
+    facts: GgufFacts, context: Context, kv_type: KvCacheType, *, flash: bool
+) -> tuple[int, ...]:
+    """Returns the bytes of keys, values and states, over all slots, per block from the first to the last."""
+    widest = max(facts.block_value_elements, default=0)
+    kept = []
+    for block in range(facts.block_count):
+        elements = facts.block_key_elements[block]
+        if elements:
+            # Kept by column, for want of flash attention, all blocks' values are as wide as the widest.
+            values = facts.block_value_elements[block]
+            elements += values if flash or not values else widest
+        slides = any(facts.sliding_window_blocks) and facts.sliding_window_blocks[block]
+        cells = context.streams * (context.window_cells if slides else context.cells)
+        states = context.slots * facts.block_state_bytes[block]
+        kept.append(int(cells * elements * _BYTES_PER_VALUE[kv_type]) + states)
+    return tuple(kept)

@@ -2,10 +2,10 @@
 
 from itertools import pairwise
 
+from moorage_common.core.llama_cpp import DEFAULT_CONTEXT
 from moorage_scheduler.core.memory import MemoryProfile, Parts, Unit
 from moorage_scheduler.core.request import LlamaCppOptions
 from moorage_scheduler.core.sizes import LayerSizes
-from moorage_scheduler.estimators.gguf_context import DEFAULT_CONTEXT
 from moorage_scheduler.estimators.llama_cpp_overhead import DRIVER_BYTES, PROCESS_BYTES
 
 

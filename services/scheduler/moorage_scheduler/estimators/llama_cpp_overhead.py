@@ -7,6 +7,8 @@ from moorage_common.core.states import AcceleratorKind
 _MIB = 2**20
 PROCESS_BYTES = 31 * _MIB
 """RAM of the engine's code, its threads' stacks and its scratch, measured with next to no model."""
+TOKEN_BYTES = 300
+"""RAM that the tokenizer keeps per token of the vocabulary, measured with vocabularies of 8,000 to 260,000."""
 DRIVER_BYTES: Mapping[AcceleratorKind, int] = {
     AcceleratorKind.CUDA: 512 * _MIB,
     AcceleratorKind.ROCM: 512 * _MIB,

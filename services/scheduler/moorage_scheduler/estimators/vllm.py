@@ -116,16 +116,6 @@ class VllmNeeds:
         room = self.claim_bytes(shape, stage, card) - parts.total
         return {**parts.by_part(), **({MemoryPart.CACHE_ROOM: room} if room > 0 else {})}
 
-    def beside_claim(self, shape: ParallelShape) -> int:
-        """Returns what the driver takes of each GPU beside the claim, which must be free as well."""
-        return 0 if self.utilization is None else gpu_context(shape)
-
-    def start_utilization(self, shape: ParallelShape, card: Card) -> float:
-        """Returns what an engine is to be started with (``--gpu-memory-utilization``) on cards of one sort."""
-        if self.utilization is not None:
-            return self.utilization
-        return min(1.0, self.most_on_gpu(shape, card.kind).total / card.total_bytes)
-
     def on_host(self, shape: ParallelShape, *, ranks: int, leads: bool) -> Parts:
         """Returns what one worker's RAM holds.
 

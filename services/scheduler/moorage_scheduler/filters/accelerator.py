@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from moorage_common.core.states import AcceleratorKind
 from moorage_scheduler.core.codes import ACCELERATORS
+from moorage_scheduler.core.wishes import asked_cards
 from moorage_scheduler.filters.base import CardRule, Mask, PlacementReason, Rejection, Request, Snapshot
 from moorage_scheduler.filters.compatibility import COMPATIBILITY
 
@@ -27,18 +29,24 @@ class AcceleratorRule(CardRule):
         worker, engine = snapshot.rows.at(slot), request.engine.value
         supported = COMPATIBILITY[request.engine].accelerators
         needed = " or ".join(sorted(supported))
-        has = {card.kind for card in worker.accelerators}
-        names = ", ".join(sorted(has))
-        drives = {kind for build in worker.engines.get(request.engine, ()) for kind in build.drives}
-        if has & supported:
-            available = (
-                f"{names}, but {engine} there computes on {', '.join(sorted(drives)) or 'the CPU only'}"
-            )
+        drives = _driven(snapshot, request, slot)
+        unused = {card.kind for card in asked_cards(worker, request)} - (drives & supported)
+        names = ", ".join(sorted(unused))
+        if unused & supported:
+            computes = ", ".join(sorted(drives)) or "the CPU only"
+            available = f"{names}, but {engine} there computes on {computes}"
             remedy = (
-                f"install a build of {engine} for {' or '.join(sorted(has & supported))} on {worker.name}"
+                f"install a build of {engine} for {' or '.join(sorted(unused & supported))} on {worker.name}"
             )
-        elif COMPATIBILITY[request.engine].needs_accelerator or has:
+        elif COMPATIBILITY[request.engine].needs_accelerator or unused:
             available, remedy = names or "none", f"{engine} needs a worker with {needed}"
         else:
             available, remedy = "none", "let layers run on the CPU: gpu_layers 0, or leave it out"
         return Rejection(reason=self.reason, needed=needed, available=available, remedy=remedy)
+
+
+def _driven(snapshot: Snapshot, request: Request, slot: int) -> frozenset[AcceleratorKind]:
+    builds = snapshot.rows.builds(request.engine, request.engine_version)
+    if not builds.installed[slot]:
+        return frozenset(AcceleratorKind)
+    return frozenset(kind for kind in AcceleratorKind if builds.drives[slot] & ACCELERATORS.bits([kind]))

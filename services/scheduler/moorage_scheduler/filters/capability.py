@@ -2,7 +2,7 @@
 
 from moorage_scheduler.core.versions import number
 from moorage_scheduler.filters.base import CardRule, Mask, PlacementReason, Rejection, Request, Snapshot
-from moorage_scheduler.filters.card_limits import IMPOSSIBLE, admitted, needs_on, text
+from moorage_scheduler.filters.card_limits import IMPOSSIBLE, admitted, nearest, needs_on, text
 from moorage_scheduler.filters.card_needs import CardNeeds
 
 
@@ -18,8 +18,7 @@ class CapabilityRule(CardRule):
 
     def reject(self, snapshot: Snapshot, request: Request, slot: int) -> Rejection:
         """Returns the capability that would do, and the best that the worker has."""
-        worker = snapshot.rows.at(slot)
-        card = max(worker.accelerators, key=lambda card: card.capability)
+        card = nearest(snapshot, request, slot, self.admits(snapshot, request), lambda card: card.capability)
         needs = needs_on(snapshot, request, slot, card.kind)
         what = request.quantization or (request.vllm.dtype or "the engine").lower()
         if not needs.supported:

@@ -5,8 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from moorage_common.core.states import AcceleratorKind
+from moorage_scheduler.core.cluster import Accelerator
 from moorage_scheduler.core.codes import ACCELERATORS
 from moorage_scheduler.core.snapshot import Int64s
+from moorage_scheduler.core.wishes import asked_cards
 from moorage_scheduler.filters.base import Mask, Request, Snapshot
 from moorage_scheduler.filters.card_needs import CardNeeds, needs_of
 
@@ -30,6 +32,25 @@ def needs_on(snapshot: Snapshot, request: Request, slot: int, kind: AcceleratorK
     builds = snapshot.rows.builds(request.engine, request.engine_version)
     needs = [_needs(request, kind, version) for version in builds.versions[builds.version[slot]]]
     return min(needs, key=lambda each: (not each.supported, each.min_capability, each.min_driver))
+
+
+def nearest(
+    snapshot: Snapshot,
+    request: Request,
+    slot: int,
+    admits: Mask,
+    key: Callable[[Accelerator], tuple[int, ...]],
+) -> Accelerator:
+    """Returns, of a worker's cards that the engine drives and a rule does not admit, the one nearest to doing."""
+    worker = snapshot.rows.at(slot)
+    asked = asked_cards(worker, request)
+    refused = [
+        card
+        for position, card in enumerate(worker.accelerators, start=1)
+        if card in asked and not admits[slot, 0 if worker.unified_memory else position]
+    ]
+    driven = snapshot.rows.builds(request.engine, request.engine_version).drives[slot]
+    return max([card for card in refused if driven & ACCELERATORS.bits([card.kind])] or refused, key=key)
 
 
 def text(version: tuple[int, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from moorage_scheduler.core.versions import number
 from moorage_scheduler.filters.base import CardRule, Mask, PlacementReason, Rejection, Request, Snapshot
-from moorage_scheduler.filters.card_limits import admitted, needs_on, text
+from moorage_scheduler.filters.card_limits import admitted, nearest, needs_on, text
 from moorage_scheduler.filters.card_needs import CardNeeds
 
 
@@ -19,7 +19,7 @@ class DriverRule(CardRule):
     def reject(self, snapshot: Snapshot, request: Request, slot: int) -> Rejection:
         """Returns the version that would do, and the worker's."""
         worker = snapshot.rows.at(slot)
-        card = max(worker.accelerators, key=lambda card: card.driver)
+        card = nearest(snapshot, request, slot, self.admits(snapshot, request), lambda card: card.driver)
         needed = text(needs_on(snapshot, request, slot, card.kind).min_driver)
         return Rejection(
             reason=self.reason,

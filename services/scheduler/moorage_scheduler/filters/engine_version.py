@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from moorage_scheduler.core.versions import parse
 from moorage_scheduler.filters.base import Mask, PlacementReason, Rejection, Request, Snapshot
 
 
@@ -21,10 +22,12 @@ class EngineVersionFilter:
     def reject(self, snapshot: Snapshot, request: Request, slot: int) -> Rejection:
         """Returns the versions that would do, and those that the worker has."""
         worker, engine = snapshot.rows.at(slot), request.engine.value
-        versions = sorted({build.version or "unknown" for build in worker.engines.get(request.engine, ())})
+        builds = {build.version for build in worker.engines.get(request.engine, ())}
+        known = sorted(builds - {""}, key=lambda version: (parse(version), version))
+        instead = f", or ask for {known[-1]}" if known else ""
         return Rejection(
             reason=self.reason,
             needed=request.engine_version,
-            available=", ".join(versions),
-            remedy=f"install {engine} {request.engine_version} on {worker.name}, or ask for {versions[-1]}",
+            available=", ".join([*known, *(["unknown"] if "" in builds else [])]),
+            remedy=f"install {engine} {request.engine_version} on {worker.name}{instead}",
         )

@@ -70,9 +70,6 @@ def shape_of(
     facts: Facts,
     options: LlamaCppOptions | None = None,
     vllm: VllmOptions | None = None,
-    *,
-    expert_bytes: tuple[int, ...] = (),
-    active_weight_bytes: int = 0,
 ) -> ModelShape:
     """Returns the shape of a model as its engine loads it.
 
@@ -80,26 +77,27 @@ def shape_of(
         facts: What is known of the model.
         options: How llama.cpp is started.
         vllm: How vLLM is started.
-        expert_bytes: Bytes of experts, per block, if that is known better than from the facts' widths.
-        active_weight_bytes: Weights that are read for one token, where sizes are given in bytes. 0: all of them.
     """
     match facts:
         case GgufFacts():
-            return _of_gguf(facts, options or LlamaCppOptions(), expert_bytes)
+            return _of_gguf(facts, options or LlamaCppOptions())
         case SafetensorsFacts():
             return _of_safetensors(facts, vllm or VllmOptions())
         case LayerSizes():
             blocks = facts.block_weight_bytes
             context = (options and options.context_length) or facts.context_length
-            return _of_sizes(facts, blocks, context, active_weight_bytes)
+            return _of_sizes(facts, blocks, context)
         case VllmSizes():
             context = (vllm and vllm.max_model_len) or facts.context_length
-            return _of_sizes(facts, _blocks_of(facts), context, active_weight_bytes)
+            return _of_sizes(facts, _blocks_of(facts), context)
 
 
-def _of_gguf(facts: GgufFacts, options: LlamaCppOptions, expert_bytes: tuple[int, ...]) -> ModelShape:
+def _of_gguf(facts: GgufFacts, options: LlamaCppOptions) -> ModelShape:
     used = facts.expert_used_count / facts.expert_count if facts.expert_count else 1.0
-    experts = expert_bytes or (_expert_bytes(facts),) * facts.block_count
+    experts = facts.block_expert_bytes
+    if not any(experts):
+        # Artifacts that were looked at before experts were told apart say nothing of them.
+        experts = (_expert_bytes(facts),) * facts.block_count
     value_bytes = _KV_VALUE_BYTES[options.kv_cache_type]
     windows = facts.sliding_window_blocks or (False,) * facts.block_count
     # Latent attention in its compressed form has one head, whose value is a part of its key.
@@ -172,10 +170,8 @@ def _alternating(*groups: tuple[Block, int]) -> tuple[Block, ...]:
     return tuple(block for _, block in sorted(placed, key=lambda pair: pair[0]))
 
 
-def _of_sizes(
-    sizes: LayerSizes | VllmSizes, blocks: tuple[int, ...], context: int, active: int
-) -> ModelShape:
-    given = sum(blocks) + sizes.output_bytes
+def _of_sizes(sizes: LayerSizes | VllmSizes, blocks: tuple[int, ...], context: int) -> ModelShape:
+    given, active = sum(blocks) + sizes.output_bytes, sizes.active_weight_bytes
     share = min(1.0, active / given) if active and given else 1.0
     kept = sizes.block_kv_bytes or (sizes.kv_bytes_per_token_per_block,) * len(blocks)
     tokens = max(1, context) if sizes.block_kv_bytes else 1

@@ -11,7 +11,7 @@ from moorage_scheduler.core.snapshot import Floats
 class FitScorer:
     """One GPU, then several, then several workers, then a part, then the CPU: with room between (`policy.FIT_GAP`).
 
-    Among several GPUs or workers fewer are better, among parts more layers.
+    Among several GPUs fewer are better, among parts more layers.
     """
 
     name = "fit"
@@ -24,24 +24,25 @@ class FitScorer:
         return fit_value(fits.mode, pieces=fits.gpus, share=share)
 
 
-def fit_value(mode: ArrayLike, *, pieces: ArrayLike, share: ArrayLike) -> Floats:
+def fit_value(mode: ArrayLike, *, pieces: ArrayLike = 1, share: ArrayLike = 0.0) -> Floats:
     """Returns how well a model lies, from 0 to 1.
 
     Args:
         mode: The mode of each place.
-        pieces: GPUs of one worker, or workers, that hold it.
-        share: Which part of the layers is on GPUs.
+        pieces: GPUs that hold it, where one worker does.
+        share: Which part of the layers is on GPUs, where one worker holds them.
     """
     modes: NDArray[np.uint8] = np.asarray(mode)
     fewer = 2.0 / np.maximum(np.asarray(pieces), 2)
-    part = 0.15 + 0.2 * np.asarray(share, np.float64)
+    part = 0.15 + 0.15 * np.asarray(share, np.float64)
     return np.select(
         [
             modes == Mode.ONE_GPU,
             modes == Mode.SEVERAL_GPUS,
             modes == Mode.DISTRIBUTED,
-            (modes == Mode.PARTLY) | (modes == Mode.DISTRIBUTED_PARTLY),
+            modes == Mode.DISTRIBUTED_PARTLY,
+            modes == Mode.PARTLY,
         ],
-        [1.0, 0.75 + 0.1 * fewer, 0.5 + 0.1 * fewer, part],
+        [1.0, 0.75 + 0.1 * fewer, 0.6, 0.45, part],
         0.0,
     )

@@ -10,10 +10,11 @@ from typing import ClassVar
 from moorage_common.core.names import NamePattern
 from moorage_registry.core.filters.syntax import Value
 
-Scalar = str | int | bool | datetime
+Scalar = str | int | float | bool | datetime
 """A value to compare with. Members of enums are their short names."""
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,19}(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,2})?")
 _TIMESTAMP = re.compile(
     r"\d{4}-\d\d-\d\d([Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d))?", re.ASCII
 )  # fmt: skip
@@ -73,6 +74,21 @@ class Integer(FieldType):
 
     def __str__(self) -> str:
         return "a whole number"
+
+
+class Number(FieldType):
+    """A number that need not be whole."""
+
+    is_ordered = True
+
+    def read(self, value: Value) -> float:
+        """Returns the number."""
+        if not _NUMBER.fullmatch(value.text):
+            raise WrongValue
+        return float(value.text)
+
+    def __str__(self) -> str:
+        return "a number"
 
 
 class Boolean(FieldType):

@@ -1,17 +1,19 @@
 """The fields of artifacts, of their copies on workers, and of downloads."""
 
 from moorage_common.core.names import ARTIFACT, ARTIFACT_COPY, DOWNLOAD, WORKER
+from moorage_common.core.placement import ModelCategory
 from moorage_common.core.states import CopyState, DownloadState, PullState
 from moorage_registry.core.filters.types import Text
 from moorage_registry.store import schema
 from moorage_registry.store.fields.columns import integer, member, record_fields, text
-from moorage_registry.store.fields.json_columns import error_fields, json_integer, json_text
+from moorage_registry.store.fields.json_columns import error_fields, json_integer, json_member, json_text
 from moorage_registry.store.fields.lists import json_members, names
 from moorage_registry.store.fields.names import StoredName
 from moorage_registry.store.fields.stored import FieldTable
 
 _A = schema.artifacts.c
 _GGUF = _A.facts["gguf"]
+_SAFETENSORS = _A.facts["safetensors"]
 _C = schema.artifact_copies.c
 _D = schema.downloads.c
 
@@ -32,6 +34,14 @@ ARTIFACT_FIELDS = FieldTable(
         json_integer("facts.gguf.block_count", _GGUF, "block_count"),
         json_integer("facts.gguf.context_length", _GGUF, "context_length"),
         json_integer("facts.gguf.expert_count", _GGUF, "expert_count"),
+        json_text("facts.safetensors.architecture", _SAFETENSORS, "architecture"),
+        json_text("facts.safetensors.model_type", _SAFETENSORS, "model_type"),
+        json_integer("facts.safetensors.parameter_count", _SAFETENSORS, "parameter_count"),
+        json_text("facts.safetensors.quantization", _SAFETENSORS, "quantization"),
+        json_integer("facts.safetensors.block_count", _SAFETENSORS, "block_count"),
+        json_integer("facts.safetensors.context_length", _SAFETENSORS, "context_length"),
+        json_integer("facts.safetensors.expert_count", _SAFETENSORS, "expert_count"),
+        json_member("facts.safetensors.category", ModelCategory, _SAFETENSORS, "category"),
         member("pull.state", PullState, _A.pull_state),
         text("pull.address", _A.pull_address),
         integer("pull.done_bytes", _A.pull_done_bytes),

@@ -6,10 +6,19 @@ field of is not there itself.
 
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, DateTime, String, case, cast, func, literal
+from sqlalchemy import BigInteger, DateTime, Double, String, case, cast, func, literal
 
 from moorage_common.core.names import NamePattern
-from moorage_registry.core.filters.types import Boolean, Enumeration, Integer, Message, Name, Text, Timestamp
+from moorage_registry.core.filters.types import (
+    Boolean,
+    Enumeration,
+    Integer,
+    Message,
+    Name,
+    Number,
+    Text,
+    Timestamp,
+)
 from moorage_registry.store.fields.lists import json_members
 from moorage_registry.store.fields.stored import Sql, StoredField, StoredMessage, StoredScalar
 
@@ -29,6 +38,12 @@ def json_integer(name: str, message: Sql, key: str, *, optional: bool = False) -
     text = message[key].astext
     value = cast(text if optional else func.coalesce(text, literal("0")), BigInteger)
     return StoredScalar(name, Integer(), case((message.is_not(None), value), else_=None), nullable=True)
+
+
+def json_number(name: str, message: Sql, key: str) -> StoredScalar:
+    """A number that need not be whole; absent if its message is."""
+    value = cast(func.coalesce(message[key].astext, literal("0")), Double)
+    return StoredScalar(name, Number(), case((message.is_not(None), value), else_=None), nullable=True)
 
 
 def json_timestamp(name: str, message: Sql, key: str) -> StoredScalar:

@@ -54,7 +54,7 @@ def json_names(name: str, pattern: NamePattern, array: Sql) -> StoredList:
     return StoredList(name, Name(pattern), func.jsonb_array_elements_text(array), lambda element: element)
 
 
-def json_members(name: str, element: Text | Enumeration, array: Sql, *, key: str) -> StoredList:
+def json_members(name: str, element: Text | Enumeration | Name, array: Sql, *, key: str) -> StoredList:
     """One field of the objects of an array, in JSON."""
 
     def value(item: Sql) -> Sql:

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, ColumnElement, String, and_, func, literal, t
 
 from moorage_registry.core.filters.conditions import Compares, IsPresent, Resembles, Test
 from moorage_registry.core.filters.syntax import Comparator
-from moorage_registry.core.filters.types import Boolean, FieldType, Integer, Scalar, Timestamp
+from moorage_registry.core.filters.types import Boolean, FieldType, Integer, Number, Scalar, Timestamp
 
 Sql = ColumnElement[Any]
 Truth = ColumnElement[bool]
@@ -34,7 +34,7 @@ class SortKey:
 
     expression: Sql
     kind: type
-    """str, int, bool or datetime."""
+    """str, int, float, bool or datetime."""
     nullable: bool
 
 
@@ -84,6 +84,8 @@ class StoredScalar(StoredField):
         match self.type:
             case Integer():
                 return SortKey(self._expression, int, self._nullable)
+            case Number():
+                return SortKey(self._expression, float, self._nullable)
             case Boolean():
                 return SortKey(self._expression, bool, self._nullable)
             case Timestamp():
@@ -136,13 +138,13 @@ class FieldTable:
 def value_condition(value: Sql, type_: FieldType, test: Test) -> Truth:
     """Returns what finds the rows where a value that is not NULL passes a test."""
     match test, type_:
-        case IsPresent(), Integer():
+        case IsPresent(), Integer() | Number():
             return value != 0
         case IsPresent(), Boolean():
             return value.is_(True)
         case IsPresent(), Timestamp():
             return true()
-        case Compares(), Integer() | Boolean() | Timestamp():
+        case Compares(), Integer() | Number() | Boolean() | Timestamp():
             return compared(value, test.comparator, test.operand)
         case _:
             return text_condition(value, test)

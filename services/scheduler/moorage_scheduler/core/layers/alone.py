@@ -10,10 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moorage_common.core.placement import PlacementReason
+from moorage_scheduler.core.codes import REASONS
 from moorage_scheduler.core.layers.demand import Demand
 from moorage_scheduler.core.offer import Offer
 from moorage_scheduler.core.packing import Fits, Mode
 from moorage_scheduler.core.snapshot import Int64s, Mask
+
+_FEW_GPUS = REASONS.of(PlacementReason.INSUFFICIENT_GPUS)
+_GPU_MEMORY = REASONS.of(PlacementReason.INSUFFICIENT_GPU_MEMORY)
+_RAM = REASONS.of(PlacementReason.INSUFFICIENT_RAM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,7 +88,11 @@ def fits_of(demand: Demand, given: Offer, found: Alone) -> Fits:
         mode=found.mode,
         gpu_layers=found.units,
         gpus=found.gpus,
-        on_gpu=found.gpu_short | found.few_gpus | (with_gpu & (found.units < demand.goal)),
+        reason=np.select(
+            [found.few_gpus, found.gpu_short | (with_gpu & (found.units < demand.goal))],
+            [_FEW_GPUS, _GPU_MEMORY],
+            _RAM,
+        ).astype(np.uint8),
         way=np.zeros(len(found.mode), np.intp),
     )
 

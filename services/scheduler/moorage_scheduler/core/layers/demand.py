@@ -4,16 +4,14 @@ import numpy as np
 
 from moorage_scheduler.core.codes import ACCELERATORS
 from moorage_scheduler.core.memory import MemoryProfile
-from moorage_scheduler.core.request import LlamaCppOptions, Selection
+from moorage_scheduler.core.request import LlamaCppOptions
 from moorage_scheduler.core.snapshot import Int64s
 
 
 class Demand:
     """Prefix sums over units, in bytes, and what the user wants."""
 
-    def __init__(
-        self, profile: MemoryProfile, options: LlamaCppOptions, selection: Selection | None = None
-    ) -> None:
+    def __init__(self, profile: MemoryProfile, options: LlamaCppOptions, exact_gpus: int = 0) -> None:
         total = len(profile.units)
         self.profile = profile
         self.total_units = total
@@ -22,7 +20,7 @@ class Demand:
         self.goal = total if self.fixed_units is None else self.fixed_units
         self.may_offload = not options.forbid_cpu_offload
         """Whether units may be in RAM beside GPUs."""
-        self.exact_gpus = selection.exact_gpus if selection else 0
+        self.exact_gpus = exact_gpus
         """How many GPUs must hold units. 0: as few as will do."""
         on_gpu = [0]
         for unit in profile.units:
@@ -30,6 +28,7 @@ class Demand:
         self.on_gpus: Int64s = np.array(on_gpu, np.int64)
         """[u]: what the first u units take on GPUs."""
         self.smallest_unit = min((unit.on_gpu.total for unit in profile.units), default=0)
+        self.largest_unit = max((unit.on_gpu.total for unit in profile.units), default=0)
         self.in_ram: Int64s = np.array(_in_ram(profile), np.int64)
         """[u]: what RAM holds while the first u units are on GPUs."""
         self.per_gpu: Int64s = np.zeros(len(ACCELERATORS), np.int64)
@@ -46,4 +45,6 @@ def _in_ram(profile: MemoryProfile) -> list[int]:
     for units in range(total - 1, -1, -1):
         left += profile.units[units].on_cpu.total
         needs.append(computing + left)
+    if total:
+        needs[-1] += profile.host_alone.total
     return needs[::-1]

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from moorage_scheduler.core.codes import ACCELERATORS
+from moorage_common.core.placement import PlacementReason
+from moorage_scheduler.core.codes import ACCELERATORS, REASONS
 from moorage_scheduler.core.explanation import Rejection
 from moorage_scheduler.core.layers.alone import Alone, fits_of, search
 from moorage_scheduler.core.layers.demand import Demand
@@ -13,19 +14,20 @@ from moorage_scheduler.core.layers.shares import Share, Sharer, claims_of, unifi
 from moorage_scheduler.core.layers.shortage import Estimator, memory_rejections, shortages
 from moorage_scheduler.core.layers.together import Gathering
 from moorage_scheduler.core.offer import View
-from moorage_scheduler.core.packing import Fits, Mode, Spot, Team
-from moorage_scheduler.core.request import LlamaCppOptions, Selection
+from moorage_scheduler.core.packing import Fits, Mode, Obstacles, Spot, Team
+from moorage_scheduler.core.request import LlamaCppOptions
 from moorage_scheduler.core.snapshot import Floats, Int64s
+from moorage_scheduler.core.text import count
 
 
 class LayerPacking:
     """Whole layers on GPUs and in RAM."""
 
-    def __init__(self, estimate: Estimator, options: LlamaCppOptions, selection: Selection) -> None:
+    def __init__(self, estimate: Estimator, options: LlamaCppOptions, exact_gpus: int) -> None:
         self._estimate = estimate
         self._options = options
-        self._selection = selection
-        self._demand = Demand(estimate(options), options, selection)
+        self._exact_gpus = exact_gpus
+        self._demand = Demand(estimate(options), options, exact_gpus)
 
     @property
     def total_layers(self) -> int:
@@ -83,7 +85,7 @@ class LayerPacking:
 
     def rejections(self, view: View) -> list[tuple[Rejection, ...]]:
         """Returns why each worker is too small, and what would help."""
-        return memory_rejections(self._estimate, self._options, self._selection, view.offer)
+        return memory_rejections(self._estimate, self._options, self._exact_gpus, view.offer)
 
     def _shares(self, view: View, row: int, units: int) -> tuple[Share, ...]:
         if not units:
@@ -93,18 +95,34 @@ class LayerPacking:
         shares = sharer.fill(gpus, start=0, stop=units)
         if not exact or len(shares) == exact:
             return shares
-        largest_first = sorted(gpus, key=lambda gpu: -sharer.room(gpu, remote=False))
-        return sharer.spread(largest_first[:exact], leader=view.worker(row), stop=units)
+        largest = sharer.largest_first(gpus)[:exact]
+        # The output layer may be all that the smallest has room for, or too large for it.
+        ways = (sharer.spread(way, leader=view.worker(row), stop=units) for way in (largest, largest[::-1]))
+        return next((dealt for dealt in ways if dealt and dealt[-1].stop == units), ())
 
     def _dealt(self, view: View, found: Alone, fits: Fits) -> Fits:
         """Tries out each worker on which so many GPUs might hold the model: they are those chosen by hand, so few."""
-        mode, on_gpu = fits.mode.copy(), fits.on_gpu.copy()
+        mode, reason = fits.mode.copy(), fits.reason.copy()
         for row in np.flatnonzero((mode != Mode.NOWHERE) & ~view.offer.shares_memory):
             units = int(found.units[row])
             shares = self._shares(view, int(row), units)
             if len(shares) != self._demand.exact_gpus or shares[-1].stop != units:
-                mode[row], on_gpu[row] = Mode.NOWHERE, True
-        return replace(fits, mode=mode, on_gpu=on_gpu)
+                mode[row], reason[row] = Mode.NOWHERE, REASONS.of(PlacementReason.INSUFFICIENT_GPU_MEMORY)
+        return replace(fits, mode=mode, reason=reason)
+
+
+def layer_packing(estimate: Estimator, options: LlamaCppOptions, exact_gpus: int) -> LayerPacking | Obstacles:
+    """Returns how a model lies on workers, or why it cannot lie on as many GPUs as are asked for."""
+    demand = Demand(estimate(options), options, exact_gpus)
+    if exact_gpus <= demand.goal:
+        return LayerPacking(estimate, options, exact_gpus)
+    rejection = Rejection(
+        reason=PlacementReason.PARALLEL_SIZE_IMPOSSIBLE,
+        needed=f"at most {count(demand.goal, 'GPU')}",
+        available=str(exact_gpus),
+        remedy=f"each GPU takes a whole layer: choose at most {count(demand.goal, 'GPU')}",
+    )
+    return Obstacles((rejection,))
 
 
 def _share(part: Int64s, whole: Int64s) -> Floats:

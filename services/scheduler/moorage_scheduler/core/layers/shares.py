@@ -1,6 +1,6 @@
 """Which GPUs take which layers, and what is claimed for them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from moorage_common.core.placement import PlacementStrategy
@@ -39,10 +39,9 @@ class Sharer:
         """
         shares: list[Share] = []
         sums = self.demand.on_gpus
-        largest_first = sorted(
-            ((self.room(gpu, remote=remote), gpu) for gpu in gpus),
-            key=lambda pair: (-pair[0], tie(self.seed, pair[1].worker + pair[1].pool)),
-        )
+        largest_first = [
+            (self.room(gpu, remote=remote), gpu) for gpu in self.largest_first(gpus, remote=remote)
+        ]
         for position, (room, largest) in enumerate(largest_first):
             left = int(sums[stop] - sums[start])
             chosen, end = largest, self._reach(start, room)
@@ -67,6 +66,12 @@ class Sharer:
             if shares and shares[-1].stop == stop:
                 break
         return shares
+
+    def largest_first(self, gpus: Iterable[Gpu], *, remote: bool = False) -> list[Gpu]:
+        """Orders GPUs by the room that they have."""
+        return sorted(
+            gpus, key=lambda gpu: (-self.room(gpu, remote=remote), tie(self.seed, gpu.worker + gpu.pool))
+        )
 
     def room(self, gpu: Gpu, *, remote: bool) -> int:
         """Bytes that a GPU has for units, beside what it takes anyway."""

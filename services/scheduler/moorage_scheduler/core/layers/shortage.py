@@ -13,7 +13,7 @@ from moorage_scheduler.core.layers.demand import Demand
 from moorage_scheduler.core.memory import MemoryProfile
 from moorage_scheduler.core.offer import Offer
 from moorage_scheduler.core.packing import Mode
-from moorage_scheduler.core.request import LlamaCppOptions, Selection
+from moorage_scheduler.core.request import LlamaCppOptions
 from moorage_scheduler.core.snapshot import Int64s, Mask
 from moorage_scheduler.core.text import amount
 
@@ -29,9 +29,9 @@ class Shortages:
     on_gpu: Mask
     """Whether GPU memory is what is short first."""
     gpu_needed: Int64s
-    """What one GPU would have to have for all units that are to go to GPUs."""
+    """What one GPU would have to have: for all units that are to go to GPUs, or, of chosen ones, for its unit."""
     gpu_available: Int64s
-    """What the largest GPU has."""
+    """What the largest GPU has, or the smallest that must be used."""
     ram_needed: Int64s
     """What RAM would have to have for what is left."""
     ram_available: Int64s
@@ -47,34 +47,49 @@ class Shortages:
 
 def shortages(demand: Demand, given: Offer, found: Alone) -> Shortages:
     """Returns what the rows of an offer need and have. Rows that fit are of no interest here."""
-    kinds = given.kinds[:, 1:]
-    room = np.where(kinds != 0, given.available[:, 1:] - demand.per_gpu[kinds], -(2**62))
-    rows = np.arange(len(room))
-    if room.shape[1]:
-        best = room.argmax(axis=1)
-        kind, largest = kinds[rows, best], given.available[:, 1:][rows, best]
-    else:
-        kind, largest = np.zeros(len(room), np.uint8), np.zeros(len(room), np.int64)
     unified = given.shares_memory
     together = unified_need(demand, given, found.units)
     with_gpu = given.has_gpu & ~unified
+    on_gpu = found.gpu_short | (with_gpu & (found.units < demand.goal))
+    units = np.full(len(given.slots), demand.on_gpus[demand.goal])
+    available, besides = _card(demand, given, 0)
+    if demand.exact_gpus:
+        # The memory would do, but the smallest of so many GPUs has no room for the unit that falls to it.
+        no_unit = np.where(found.gpu_short, found.gpus != demand.exact_gpus, ~found.ram_short)
+        tight = ~found.few_gpus & no_unit
+        smallest, besides_there = _card(demand, given, demand.exact_gpus - 1)
+        on_gpu = on_gpu | tight
+        units = np.where(tight, demand.largest_unit, units)
+        available = np.where(tight, smallest, available)
+        besides = np.where(tight, besides_there, besides)
     return Shortages(
-        on_gpu=found.gpu_short | (with_gpu & (found.units < demand.goal)),
-        gpu_needed=demand.on_gpus[demand.goal] + demand.per_gpu[kind],
-        gpu_available=largest,
+        on_gpu=on_gpu,
+        gpu_needed=units + besides,
+        gpu_available=available,
         ram_needed=np.where(unified & (found.units > 0), together, demand.in_ram[found.units]),
         ram_available=given.available[:, 0],
     )
 
 
+def _card(demand: Demand, given: Offer, position: int) -> tuple[Int64s, Int64s]:
+    """[row]: what the largest card has, or the next largest, and what it takes beside units. 0: there is none."""
+    kinds, available = given.kinds[:, 1:], given.available[:, 1:]
+    if position >= kinds.shape[1]:
+        return np.zeros(len(kinds), np.int64), np.zeros(len(kinds), np.int64)
+    room = np.where(kinds != 0, available - demand.per_gpu[kinds], -(2**62))
+    rows, cards = np.arange(len(room)), np.argsort(-room, axis=1, kind="stable")[:, position]
+    kind = kinds[rows, cards]
+    return np.where(kind != 0, available[rows, cards], 0), demand.per_gpu[kind]
+
+
 def memory_rejections(
-    estimate: Estimator, options: LlamaCppOptions, selection: Selection, given: Offer
+    estimate: Estimator, options: LlamaCppOptions, exact_gpus: int, given: Offer
 ) -> list[tuple[Rejection, ...]]:
     """Returns why each row of an offer, on which the model does not fit, is too small."""
-    demand = Demand(estimate(options), options, selection)
+    demand = Demand(estimate(options), options, exact_gpus)
     found = search(demand, given)
     short = shortages(demand, given, found)
-    hints = _hints(estimate, options, selection, demand.profile.context_length, given)
+    hints = _hints(estimate, options, exact_gpus, demand.profile.context_length, given)
     gpus = (given.kinds != 0).sum(axis=1)
     return [
         _too_few(demand.exact_gpus, int(gpus[row]))
@@ -114,12 +129,12 @@ def _rejection(reason: PlacementReason, needed: int, available: int, remedy: str
 
 
 def _hints(
-    estimate: Estimator, options: LlamaCppOptions, selection: Selection, context: int, given: Offer
+    estimate: Estimator, options: LlamaCppOptions, exact_gpus: int, context: int, given: Offer
 ) -> list[str]:
     """Changes of the model's options that would make it fit, tried out, as the end of a sentence per row."""
     hints = [""] * len(given.slots)
     relaxed = replace(options, gpu_layers=None, forbid_cpu_offload=False)
-    for row, units in _fitting(estimate, relaxed, selection, given):
+    for row, units in _fitting(estimate, relaxed, exact_gpus, given):
         if options.gpu_layers is not None:
             hints[row] += f"; gpu_layers {units} would fit"
         elif options.forbid_cpu_offload:
@@ -127,7 +142,7 @@ def _hints(
     waiting = np.arange(len(given.slots))
     for length in _shorter(context):
         shorter = replace(options, context_length=length)
-        fitting = _fitting(estimate, shorter, selection, given.rows(waiting))
+        fitting = _fitting(estimate, shorter, exact_gpus, given.rows(waiting))
         for position, _ in fitting:
             hints[waiting[position]] += f"; context_length {length} would fit"
         waiting = np.delete(waiting, [position for position, _ in fitting])
@@ -137,10 +152,10 @@ def _hints(
 
 
 def _fitting(
-    estimate: Estimator, options: LlamaCppOptions, selection: Selection, given: Offer
+    estimate: Estimator, options: LlamaCppOptions, exact_gpus: int, given: Offer
 ) -> list[tuple[int, int]]:
     """Rows that fit with these options, each with its units on GPUs."""
-    found = search(Demand(estimate(options), options, selection), given)
+    found = search(Demand(estimate(options), options, exact_gpus), given)
     rows: NDArray[np.intp] = np.flatnonzero(found.mode != Mode.NOWHERE)
     return [(int(row), int(found.units[row])) for row in rows]
 

@@ -1,11 +1,14 @@
 """How a vLLM model lies on each of many workers alone: over the fewest GPUs that divide it, all of one kind."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from moorage_common.core.placement import PlacementReason
+from moorage_scheduler.core.codes import REASONS
 from moorage_scheduler.core.offer import Offer, View
 from moorage_scheduler.core.packing import Fits, Mode
 from moorage_scheduler.core.parallel import ParallelShape
@@ -28,6 +31,8 @@ class Alone:
     """[row]: GPUs that it takes."""
     ram_short: Mask
     """[row]: some shape fits the GPUs, but RAM is short."""
+    few_gpus: Mask
+    """[row]: there are fewer GPUs of one kind than any shape takes."""
 
 
 def single_worker_shapes(needs: VllmNeeds, exact_gpus: int, most: int) -> tuple[ParallelShape, ...]:
@@ -53,11 +58,14 @@ def search(needs: VllmNeeds, view: View, exact_gpus: int) -> Alone:
     chosen = np.full(rows, -1, np.intp)
     gpus = np.zeros(rows, np.int64)
     ram_short = np.zeros(rows, np.bool_)
+    few_gpus = np.ones(rows, np.bool_)
+    of_a_kind = counts_by_kind(given, given.kinds != 0).max(axis=1)
     shapes: list[ParallelShape] = []
     for shape in single_worker_shapes(needs, exact_gpus, int(cards.max(initial=0))):
         waiting = chosen < 0
         if not waiting.any():
             break
+        few_gpus &= of_a_kind < shape.gpus
         waiting &= cards >= shape.gpus
         if not waiting.any() or not fit.fits_any(shape):
             continue
@@ -68,18 +76,28 @@ def search(needs: VllmNeeds, view: View, exact_gpus: int) -> Alone:
         chosen[taken] = len(shapes)
         gpus[taken] = shape.gpus
         shapes.append(shape)
-    return Alone(shapes=tuple(shapes), chosen=chosen, gpus=gpus, ram_short=ram_short & (chosen < 0))
+    return Alone(
+        shapes=tuple(shapes),
+        chosen=chosen,
+        gpus=gpus,
+        ram_short=ram_short & (chosen < 0),
+        few_gpus=few_gpus,
+    )
 
 
-def fits_of(found: Alone, layers: int, *, first_way: int) -> Fits:
-    """Returns what was found, as every packing says it; its first shape is way `first_way`."""
+def fits_of(found: Alone, layers: int, ways: Sequence[int]) -> Fits:
+    """Returns what was found, as every packing says it; `ways` are the numbers of its shapes."""
     mode = np.select([found.chosen < 0, found.gpus > 1], [Mode.NOWHERE, Mode.SEVERAL_GPUS], Mode.ONE_GPU)
     return Fits(
         mode=mode.astype(np.uint8),
         gpu_layers=np.where(found.chosen < 0, 0, layers),
         gpus=found.gpus,
-        on_gpu=~found.ram_short,
-        way=found.chosen + first_way,
+        reason=np.select(
+            [found.ram_short, found.few_gpus],
+            [REASONS.of(PlacementReason.INSUFFICIENT_RAM), REASONS.of(PlacementReason.INSUFFICIENT_GPUS)],
+            REASONS.of(PlacementReason.INSUFFICIENT_GPU_MEMORY),
+        ).astype(np.uint8),
+        way=np.array([*ways, -1], np.intp)[found.chosen],
     )
 
 

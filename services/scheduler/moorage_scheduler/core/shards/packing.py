@@ -8,7 +8,6 @@ from moorage_scheduler.core.explanation import Rejection
 from moorage_scheduler.core.offer import View
 from moorage_scheduler.core.packing import Fits, Mode, Obstacles, Spot, Team
 from moorage_scheduler.core.parallel import ParallelShape
-from moorage_scheduler.core.request import Selection
 from moorage_scheduler.core.shards.alone import fits_of, search
 from moorage_scheduler.core.shards.cards import CardFit, counts_by_kind
 from moorage_scheduler.core.shards.claims import claims_of
@@ -22,11 +21,11 @@ from moorage_scheduler.estimators.vllm_shapes import refuse_count, refuse_sizes
 class ShardPacking:
     """Every layer cut over GPUs."""
 
-    def __init__(self, needs: VllmNeeds, selection: Selection) -> None:
+    def __init__(self, needs: VllmNeeds, exact_gpus: int) -> None:
         self._needs = needs
-        self._exact_gpus = selection.exact_gpus
-        self._ways: list[ParallelShape] = []
-        """The shapes that `Fits.way` speaks of."""
+        self._exact_gpus = exact_gpus
+        self._ways: dict[ParallelShape, int] = {}
+        """The shapes that `Fits.way` speaks of, with their numbers."""
 
     @property
     def total_layers(self) -> int:
@@ -41,14 +40,13 @@ class ShardPacking:
     def alone(self, view: View) -> Fits:
         """Returns how the model lies on each worker alone."""
         found = search(self._needs, view, self._exact_gpus)
-        fits = fits_of(found, self.total_layers, first_way=len(self._ways))
-        self._ways += found.shapes
-        return fits
+        ways = [self._ways.setdefault(shape, len(self._ways)) for shape in found.shapes]
+        return fits_of(found, self.total_layers, ways)
 
     def settle(self, view: View, fits: Fits, row: int) -> Spot:
         """Returns which GPUs of a worker, on which the model fits, take part."""
         one = view.rows(np.array([row]))
-        shape = self._ways[fits.way[row]]
+        shape = self._shape(fits.way[row])
         needs = CardFit(self._needs, one).of(shape)
         counts = counts_by_kind(one.offer, needs.eligible)[0]
         kinds = [int(kind) for kind in np.flatnonzero(counts >= shape.gpus)]
@@ -71,7 +69,7 @@ class ShardPacking:
         given, fit = view.offer, CardFit(self._needs, view)
         full = np.zeros(len(given.slots), np.float64)
         for way in np.unique(fits.way[fits.mode != Mode.NOWHERE]):
-            shape = self._ways[way]
+            shape = self._shape(way)
             needs = fit.of(shape)
             used = given.capacity - given.available + needs.claim
             each = np.where(needs.eligible, used / np.maximum(given.capacity, 1), 0.0)
@@ -88,16 +86,19 @@ class ShardPacking:
         short = Shortages(self._needs, view, self._exact_gpus)
         return [short.rejections(row) for row in range(len(view.offer.slots))]
 
+    def _shape(self, way: int) -> ParallelShape:
+        return next(shape for shape, number in self._ways.items() if number == way)
+
     @staticmethod
     def _room(view: View, kind: int) -> int:
         given = view.offer
         return int(np.where(given.kinds[0] == kind, given.available[0], 0).sum())
 
 
-def shard_packing(needs: VllmNeeds, selection: Selection) -> ShardPacking | Obstacles:
+def shard_packing(needs: VllmNeeds, exact_gpus: int) -> ShardPacking | Obstacles:
     """Returns how a model lies on workers, or why it cannot be cut as is asked for."""
-    if selection.exact_gpus:
-        refusal = refuse_count(needs.cuts, needs.options, selection.exact_gpus)
+    if exact_gpus:
+        refusal = refuse_count(needs.cuts, needs.options, exact_gpus)
     else:
         refusal = refuse_sizes(needs.cuts, needs.options)
-    return ShardPacking(needs, selection) if refusal is None else Obstacles((refusal,))
+    return ShardPacking(needs, exact_gpus) if refusal is None else Obstacles((refusal,))

@@ -113,7 +113,7 @@ class Shortages:
         needs, shape = self._needs, nearest.shape
         cards = [self._card(row, int(position)) for position in nearest.positions]
         free = [int(self._given.available[row, position]) for position in nearest.positions]
-        least = min(room / card.total_bytes for room, card in zip(free, cards, strict=True))
+        least = min(room / max(1, card.total_bytes) for room, card in zip(free, cards, strict=True))
         share = int(least / _UTILIZATION_STEP) * _UTILIZATION_STEP
         stages = needs.stages(shape)
         holds = all(
@@ -138,7 +138,8 @@ class Shortages:
         return Card(total_bytes=int(self._given.total[row, position]), kind=kind)
 
     def _too_few(self, row: int) -> Rejection:
-        has = int((self._given.kinds[row] != 0).sum())
+        kinds = self._given.kinds[row]
+        has = int(np.bincount(kinds[kinds != 0], minlength=1).max())
         return Rejection(
             reason=PlacementReason.INSUFFICIENT_GPUS,
             needed=str(self._fewest),

@@ -60,8 +60,7 @@ class Gathering:
                     if (team := self._team(supply, crossing=crossing)) is not None
                 ]
                 if found:
-                    found.sort(key=lambda team: (len(team.spot.subordinates), _pipeline(team), -team.usable))
-                    return found[:limit]
+                    return _best_shaped(found)[:limit]
         return ()
 
     def _counts(self) -> Iterator[int]:
@@ -102,14 +101,14 @@ class Gathering:
                 left -= given
         if left or len(rows) < 2:
             return None
-        members = self._led(rows)
+        members = self._led([(row, self._cards(supply, row)[:given]) for row, given in rows])
         if not members:
             return None
-        gpus = [gpu for row, given in members for gpu in self._cards(supply, row)[:given]]
-        leader = members[0][0]
+        gpus = [gpu for _, cards in members for gpu in cards]
+        leader, cards = members[0]
         return Team(
             leader=leader,
-            usable=int(self._free[leader]),
+            usable=_free(cards),
             spot=Spot(
                 claims=claims_of(self._needs, shape, gpus),
                 mode=Mode.DISTRIBUTED,
@@ -126,14 +125,19 @@ class Gathering:
         wanted = self._view.row_of(self._view.request.selection.primary_worker)
         return rows if wanted is None else [wanted, *(row for row in rows if row != wanted)]
 
-    def _led(self, rows: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """The rows with the one that leads first. None: the one that the user wants does not take part."""
+    def _led(self, rows: list[tuple[int, list[Gpu]]]) -> list[tuple[int, list[Gpu]]]:
+        """The rows with the one that leads first. Empty: the one that the user wants does not take part.
+
+        Only the cards that a worker gives count: of chosen ones and of all the same is said.
+        """
         wanted = self._view.request.selection.primary_worker
-        if wanted:
-            first = self._view.row_of(wanted)
-            chosen = [pair for pair in rows if pair[0] == first]
-            return [*chosen, *(pair for pair in rows if pair[0] != first)] if chosen else []
-        return sorted(rows, key=lambda pair: (-pair[1], -int(self._free[pair[0]]), int(self._ties[pair[0]])))
+        first = self._view.row_of(wanted) if wanted else None
+        if wanted and all(row != first for row, _ in rows):
+            return []
+        return sorted(
+            rows,
+            key=lambda pair: (pair[0] != first, -len(pair[1]), -_free(pair[1]), int(self._ties[pair[0]])),
+        )
 
     def _cards(self, supply: _Supply, row: int) -> list[Gpu]:
         return best_cards(self._view, supply.needs, row, supply.kind)
@@ -155,5 +159,17 @@ def best_cards(view: View, needs: CardNeeds, row: int, kind: int) -> list[Gpu]:
     ]
 
 
-def _pipeline(team: Team) -> int:
-    return team.spot.parallel.pipeline if team.spot.parallel else 1
+def _free(cards: Sequence[Gpu]) -> int:
+    return sum(card.available for card in cards)
+
+
+def _best_shaped(teams: Sequence[Team]) -> list[Team]:
+    """Those of as few workers and stages as the best; one for each leader."""
+    best = min(map(_shape, teams))
+    alike = sorted((team for team in teams if _shape(team) == best), key=lambda team: -team.usable)
+    leaders = {team.leader: team for team in reversed(alike)}
+    return [team for team in alike if leaders[team.leader] is team]
+
+
+def _shape(team: Team) -> tuple[int, int]:
+    return len(team.spot.subordinates), team.spot.parallel.pipeline if team.spot.parallel else 1
