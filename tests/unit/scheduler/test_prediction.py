@@ -110,6 +110,13 @@ def test_context_is_as_wide_as_it_is_kept(paper, kept_as, bytes_each):
     assert shape.blocks[0].kv_bytes == 8 * 128 * bytes_each
 
 
+def test_a_recurrent_state_is_read_and_written_however_deep_the_context(paper):
+    facts = paper.facts(head_counts_kv=(0,) * 4, block_state_bytes=(MIB,) * 4)
+    for depth in (0, 1000):
+        [stage] = speed(facts, (A, "a0", 5), depth=depth).stages
+        assert stage.active_bytes == 4 * GIB + 64 * MIB + 8 * MIB
+
+
 def test_latent_attention_keeps_one_vector(paper):
     facts = paper.facts(kv_lora_rank=512, head_counts_kv=(1,) * 4, key_length=576, value_length=512)
     assert shape_of(facts).blocks[0].kv_bytes == 576 * 2

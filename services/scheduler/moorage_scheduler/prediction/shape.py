@@ -111,9 +111,16 @@ def _of_gguf(facts: GgufFacts, options: LlamaCppOptions) -> ModelShape:
             kv_bytes=kept * (facts.key_length + value_length) * value_bytes,
             window=facts.sliding_window if windowed else 0,
             attention_values=heads * (facts.key_length + facts.value_length),
+            state_bytes=state,
         )
-        for size, expert, kept, heads, windowed in zip(
-            facts.block_bytes, experts, facts.head_counts_kv, facts.head_counts, windows, strict=True
+        for size, expert, kept, heads, windowed, state in zip(
+            facts.block_bytes,
+            experts,
+            facts.head_counts_kv,
+            facts.head_counts,
+            windows,
+            facts.block_state_bytes or (0,) * facts.block_count,
+            strict=True,
         )
     ]
     head = facts.token_embedding_bytes if facts.tied_embedding else 0
