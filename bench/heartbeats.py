@@ -1,8 +1,8 @@
 """Heartbeats of many agents on one registry: what they cost the database, and that no lease is lost.
 
 Statements are counted in PostgreSQL's own log, everything included (BEGIN and COMMIT as well), while nothing but
-heartbeats goes on; every agent reports a changed measurement once a minute. Then the registry is killed, and another
-one takes its place: no agent may lose the lease that it was promised.
+heartbeats goes on; every agent reports a changed measurement once a minute, of its node and of its instances. Then
+the registry is killed, and another one takes its place: no agent may lose the lease that it was promised.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 import asyncpg
 
 from lab.agents import PlayedAgent
+from lab.population import populate
 from lab.postgres import postgres, scratch
 from lab.registries import Registry, registries
 from moorage_cli.launcher.pgurls import PostgresUrls
@@ -23,8 +24,10 @@ _STATEMENT = re.compile(rb"LOG:  (statement|execute [^:]*): ")
 _PER_CHANNEL = 50
 
 
-async def measure(urls: PostgresUrls, home: Path, *, workers: int, seconds: float) -> dict[str, float]:
-    async with registries(urls, home, 1) as [registry]:
+async def measure(
+    urls: PostgresUrls, home: Path, *, workers: int, instances: int, seconds: float
+) -> dict[str, float]:
+    async with registries(urls, home, 1) as [registry], registry.client() as client:
         clients = [registry.client() for _ in range(0, workers, _PER_CHANNEL)]
         agents = [PlayedAgent(n, clients[n // _PER_CHANNEL]) for n in range(workers)]
         running: list[asyncio.Task[None]] = []
@@ -33,6 +36,7 @@ async def measure(urls: PostgresUrls, home: Path, *, workers: int, seconds: floa
                 await agent.register()
                 running.append(asyncio.create_task(agent.run()))
             await _all_connected(agents)
+            await populate(client, agents, instances)
             log = home / "postgres" / "postgres.log"
             statements_per_s, cpu = await _count(urls, registry, log, seconds)
             killed_s = await _kill(registry, agents)
@@ -43,7 +47,8 @@ async def measure(urls: PostgresUrls, home: Path, *, workers: int, seconds: floa
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             await _close(clients)
-    print(f"{workers} agents: {statements_per_s:.2f} statements/s, registry's CPU {cpu:.1%} of a core")
+    print(f"{workers} agents with {instances} instances:", end=" ")
+    print(f"{statements_per_s:.2f} statements/s, registry's CPU {cpu:.1%} of a core")
     print(
         f"registry killed: all agents back after {killed_s:.1f} s; {lost} leases lost, {away} workers unreachable"
     )
@@ -107,10 +112,19 @@ async def _close(clients: list[RegistryClient]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--workers", type=int, default=500)
+    parser.add_argument("--instances", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=60.0)
     options = parser.parse_args()
     with scratch() as home, postgres(home) as urls:
-        result = asyncio.run(measure(urls, home, workers=options.workers, seconds=options.seconds))
+        result = asyncio.run(
+            measure(
+                urls,
+                home,
+                workers=options.workers,
+                instances=options.instances,
+                seconds=options.seconds,
+            )
+        )
     print(json.dumps(result))
 
 

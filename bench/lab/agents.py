@@ -5,7 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from moorage.registry.v1 import worker_pb2
+from moorage.registry.v1 import instance_pb2, worker_pb2
 from moorage.registry.v1 import worker_service_pb2 as pb
 from moorage_common.core.errors import ErrorReason, MoorageError
 from moorage_common.rpc.channels import reading
@@ -54,6 +54,8 @@ class PlayedAgent:
     lost: int = 0
     """How often it was told that its lease is stale."""
     connected: asyncio.Event = field(default_factory=asyncio.Event)
+    instances: list[instance_pb2.Instance] = field(default_factory=list)
+    """Bound to its worker."""
 
     @property
     def name(self) -> str:
@@ -84,6 +86,17 @@ class PlayedAgent:
             request = pb.HeartbeatRequest(worker=self.name, lease_id=self.lease_id)
             if self.beats % _MEASURED_EVERY == self.number % _MEASURED_EVERY:
                 request.measurements.foreign_bytes["ram"] = random.randrange(GIB)
+                request.measurements.instances.extend(map(_measured, self.instances))
             self.beats += 1
             yield request
             await asyncio.sleep(self.interval_s)
+
+
+def _measured(instance: instance_pb2.Instance) -> pb.InstanceMeasurement:
+    return pb.InstanceMeasurement(
+        instance_uid=instance.uid,
+        generation=instance.generation,
+        performance=instance_pb2.InstancePerformance(
+            decode_tokens_per_s=random.uniform(10, 100), concurrent_requests=1.0, generated_tokens=1000
+        ),
+    )

@@ -69,7 +69,7 @@ def predict_l40s(primaries: tuple[str, ...]) -> None:
 
 
 def _answer(primary: str) -> Answer:
-    facts, expert_bytes = _facts()
+    facts = _facts()
     options = LlamaCppOptions(context_length=8192)
     request = Request(
         model="models/deepseek-r1",
@@ -86,7 +86,7 @@ def _answer(primary: str) -> Answer:
         name: WorkerHardware(products={f"{name}/gpu{n}": _PRODUCT for n in range(cards)})
         for name, cards in _CARDS.items()
     }
-    shape = shape_of(facts, options, expert_bytes=expert_bytes)
+    shape = shape_of(facts, options)
     prediction = predict(Subject(placement=placement, shape=shape, workers=workers))
     if prediction is None:
         raise LookupError(_PRODUCT)
@@ -113,8 +113,8 @@ def _fleet() -> Fleet:
     return fleet
 
 
-def _facts() -> tuple[Facts, tuple[int, ...]]:
-    """The model's facts, and the bytes of its experts per block. Experts take what other weights leave of the file."""
+def _facts() -> Facts:
+    """The model's facts. Experts take what other weights leave of the file."""
     moe_blocks = _BLOCKS - _DENSE_BLOCKS
     embedding = int(_HIDDEN * _VOCABULARY * _EMBEDDING_BITS / 8)
     dense = int((_ATTENTION_WEIGHTS + _DENSE_WEIGHTS) * _BITS / 8)
@@ -140,7 +140,7 @@ def _facts() -> tuple[Facts, tuple[int, ...]]:
         expert_feed_forward_length=_EXPERT_WIDTH,
         kv_lora_rank=512,
         block_bytes=[dense] * _DENSE_BLOCKS + [beside_experts + experts] * moe_blocks,
-        block_repack_bytes=[0] * _BLOCKS,
+        block_expert_bytes=[0] * _DENSE_BLOCKS + [experts] * moe_blocks,
         output_bytes=embedding,
         token_embedding_bytes=embedding,
         total_tensor_bytes=_FILE_BYTES,
@@ -148,4 +148,4 @@ def _facts() -> tuple[Facts, tuple[int, ...]]:
     facts = facts_from_proto(model_facts_pb2.ModelFacts(gguf=gguf))
     if facts is None:
         raise LookupError("facts")
-    return facts, (0,) * _DENSE_BLOCKS + (experts,) * moe_blocks
+    return facts

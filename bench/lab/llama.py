@@ -57,6 +57,7 @@ def llama_server(model: Path, home: Path, *, context: int) -> Iterator[LlamaServ
     address, spec = home / f"{model.stem}.address", home / f"{model.stem}.spec"
     fields = ServerSpec(
         model_path=str(model),
+        projector_path="",
         address_file=str(address),
         host="127.0.0.1",
         alias=model.stem,
@@ -66,6 +67,10 @@ def llama_server(model: Path, home: Path, *, context: int) -> Iterator[LlamaServ
         tensor_split=(),
         kv_cache_type="F16",
         flash_attention="auto",
+        batch_size=2048,
+        micro_batch_size=512,
+        unified_kv_cache=False,
+        forbid_mmap=False,
         threads=1,
         http_threads=4,
     )

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 from sqlalchemy import insert
 
 from moorage.common.v1 import engine_pb2, model_facts_pb2, placement_pb2
-from moorage.registry.v1 import artifact_pb2, model_pb2, worker_pb2
+from moorage.registry.v1 import artifact_pb2, instance_pb2, model_pb2, worker_pb2
 from moorage_common.core.placement import ModelCategory
 from moorage_common.core.states import (
     CopyState,
@@ -62,6 +63,7 @@ FACTS = worker_pb2.NodeFacts(
     engines=[worker_pb2.InstalledEngine(kind=engine_pb2.ENGINE_KIND_LLAMA_CPP, version="b6000")],
     agent_address="10.0.0.7:7603",
     agent_version="0.1.0",
+    cpu_product="AMD EPYC 9354 32-Core Processor",
 )
 BARE_FACTS = worker_pb2.NodeFacts(node_id="node-bare", cpu_cores=1, ram_total_bytes=1)
 
@@ -215,6 +217,17 @@ INSTANCE = Instance(
     retiring=True,
     generation=9,
     evicting=True,
+    performance=to_json(
+        instance_pb2.InstancePerformance(
+            decode_tokens_per_s=41.5,
+            prefill_tokens_per_s=512.5,
+            concurrent_requests=1.25,
+            generated_tokens=5000,
+            prompt_tokens=70000,
+            request_count=0,
+            last_activity_time=Timestamp(seconds=int((T0 + timedelta(hours=3)).timestamp())),
+        )
+    ),
 )
 BARE_INSTANCE = Instance(**OLD, model_id="bare", id="b2", state=InstanceState.PENDING, state_at=T0)
 

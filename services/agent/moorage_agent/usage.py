@@ -37,7 +37,7 @@ class UsageMonitor:
         known = self._trackers
         self._trackers = {
             _process(status): known.get(_process(status))
-            or UsageTracker(uid=status.uid, generation=status.generation)
+            or UsageTracker(uid=status.uid, generation=status.generation, adopted=status.adopted)
             for status in running
         }
         await asyncio.gather(*map(self._ask, running))

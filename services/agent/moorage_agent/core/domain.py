@@ -102,6 +102,8 @@ class EngineStatus:
     """When it is started again while BACKING_OFF, in seconds of the monotonic clock."""
     error: Fault | None = None
     """What went wrong last."""
+    adopted: bool = False
+    """Whether its process was started by an agent before this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ slower. What the agent itself asks an engine to see whether it works is no use o
 """
 
 from dataclasses import dataclass
+from math import log
 
 _HALF_LIFE_S = 120.0
 """After so many seconds of work, what was before it counts half."""
@@ -63,8 +64,10 @@ class Rate:
         if tokens <= 0 or seconds <= 0:
             return
         faded = 0.5 ** (seconds / _HALF_LIFE_S)
-        self._tokens = self._tokens * faded + tokens
-        self._seconds = self._seconds * faded + seconds
+        # The beginning of long work has faded by its end.
+        left = (1 - faded) * _HALF_LIFE_S / log(2) / seconds
+        self._tokens = self._tokens * faded + tokens * left
+        self._seconds = self._seconds * faded + seconds * left
 
     @property
     def per_second(self) -> float:
@@ -75,8 +78,15 @@ class Rate:
 class UsageTracker:
     """Follows the counters of one engine's process."""
 
-    def __init__(self, *, uid: str, generation: int) -> None:
-        """Takes what the engine serves."""
+    def __init__(self, *, uid: str, generation: int, adopted: bool = False) -> None:
+        """Prepares to follow.
+
+        Args:
+            uid: Of the instance that the engine serves.
+            generation: Of the instance.
+            adopted: Whether it ran before anybody read its counters: nobody knows when it did what they say.
+        """
+        self._adopted = adopted
         self._decode, self._prefill = Rate(), Rate()
         self._before: EngineCounters | None = None
         self.figures = InstanceFigures(uid=uid, generation=generation)
@@ -90,8 +100,8 @@ class UsageTracker:
         new_tokens = counters.generated_tokens - (before.generated_tokens if before else 0.0)
         self._prefill.add(new_prompt, counters.prompt_s - (before.prompt_s if before else 0.0))
         self._decode.add(new_tokens, counters.generating_s - (before.generating_s if before else 0.0))
-        # When an engine that was adopted did what it had counted before, nobody knows.
-        worked = before is not None and (new_prompt > 0 or new_tokens > 0)
+        lately = before is not None or not self._adopted
+        worked = lately and (new_prompt > 0 or new_tokens > 0)
         self.figures = InstanceFigures(
             uid=self.figures.uid,
             generation=self.figures.generation,

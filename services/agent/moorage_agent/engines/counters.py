@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from moorage_agent.core.usage import EngineCounters
 
-_SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{.*\})? ([^ ]+)(?: -?\d+)?$", re.MULTILINE)
+_SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{.*\})? ([^ \n]+)(?: -?\d+)?$", re.MULTILINE)
 
 
 def read_samples(text: str) -> Mapping[str, float]:

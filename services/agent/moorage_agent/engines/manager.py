@@ -133,7 +133,8 @@ class EngineManager:
             if record.process is not None:
                 log.info("adopting a running engine", instance=record.instance, pid=record.process.pid)
                 process = EngineProcess(record.process, is_child=False)
-                self._run(_Entry(status=_status(record, EnginePhase.CHECKING)), process)
+                status = replace(_status(record, EnginePhase.CHECKING), adopted=True)
+                self._run(_Entry(status=status), process)
         for record in leftovers.ended:
             await self._note(record)
             status = _status(record, EnginePhase.BACKING_OFF)

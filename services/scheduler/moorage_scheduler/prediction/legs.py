@@ -112,18 +112,17 @@ def on_cpu(hardware: WorkerHardware, layers: Layers, *, worker: str, threads: in
     rates = core_rates(layers.shape.weight_type)
     cores = min(threads, hardware.cores) if threads else hardware.cores
     weights, kept = layers.weight_bytes, layers.context_bytes
-    ram = hardware.ram_speed * RAM_SHARE
-    computing_s = weights / rates.bytes_per_s / cores
-    # What the cache holds from one token to the next does not come from RAM again.
-    from_ram = 0.0 if layers.held_bytes <= hardware.cache_bytes else weights
-    reading_s = from_ram / CORE_MEMORY_BYTES_PER_S / cores
     products = sum(block.context_products(layers.depth) for block in layers.blocks)
-    attending_s = max(kept / CORE_CONTEXT_BYTES_PER_S, products / CORE_CONTEXT_PRODUCTS_PER_S) / cores
+    computing_s = weights / rates.bytes_per_s
+    attending_s = max(kept / CORE_CONTEXT_BYTES_PER_S, products / CORE_CONTEXT_PRODUCTS_PER_S)
+    # What the cache holds from one token to the next does not come from RAM again.
+    from_ram = 0.0 if layers.held_bytes + kept <= hardware.cache_bytes else weights + kept
+    cores_s = (computing_s + attending_s + from_ram / CORE_MEMORY_BYTES_PER_S) / cores
     return Leg(
         worker=worker,
         pool=RAM,
         device=hardware.cpu or worker,
         read_bytes=weights + kept,
-        decode_s=max(computing_s + reading_s, from_ram / ram) + max(attending_s, kept / ram),
+        decode_s=max(cores_s, from_ram / (hardware.ram_speed * RAM_SHARE)),
         prefill_s=layers.operations / (rates.flops * cores),
     )

@@ -52,16 +52,16 @@ CORE_MEMORY_BYTES_PER_S = 16e9
 """What one core can draw from RAM."""
 RAM_SHARE = 0.80
 """Part of the RAM's bandwidth that all cores together reach."""
-CORE_CONTEXT_BYTES_PER_S = 2.1e9
-"""Of keys and values, by one core."""
-CORE_CONTEXT_PRODUCTS_PER_S = 4.0e9
+CORE_CONTEXT_BYTES_PER_S = 2.9e9
+"""Of keys and values, as fast as one core can attend to them when they need not come from RAM."""
+CORE_CONTEXT_PRODUCTS_PER_S = 4.4e9
 """Products of attention, by one core. Whichever of the two takes longer counts."""
 
 _CORE_RATES: Mapping[str, CoreRates] = {
     "F32": CoreRates(bytes_per_s=26e9, flops=36e9),
     "F16": CoreRates(bytes_per_s=23e9, flops=41e9),
     "BF16": CoreRates(bytes_per_s=19e9, flops=39e9),
-    "Q8_0": CoreRates(bytes_per_s=15.5e9, flops=58e9),
+    "Q8_0": CoreRates(bytes_per_s=16.5e9, flops=58e9),
     "Q6_K": CoreRates(bytes_per_s=14e9, flops=80e9),
     "Q5_K": CoreRates(bytes_per_s=9.7e9, flops=81e9),
     "Q5_0": CoreRates(bytes_per_s=9e9, flops=41e9),

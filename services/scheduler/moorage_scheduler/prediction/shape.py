@@ -56,7 +56,7 @@ class ModelShape:
     vocabulary: int = 0
     """Values that the output layer makes. 0: not known."""
     weight_type: str = ""
-    """The type that most weights have, as GGUF names it. Empty: 16-bit floats."""
+    """The type that most weights have, as the files name it, e.g. ``Q4_K`` or ``fp8``. Empty: 16-bit floats."""
     bytes_per_weight: float
     """On average."""
 
@@ -70,8 +70,6 @@ def shape_of(
     facts: Facts,
     options: LlamaCppOptions | None = None,
     vllm: VllmOptions | None = None,
-    *,
-    expert_bytes: tuple[int, ...] = (),
 ) -> ModelShape:
     """Returns the shape of a model as its engine loads it.
 
@@ -79,11 +77,10 @@ def shape_of(
         facts: What is known of the model.
         options: How llama.cpp is started.
         vllm: How vLLM is started.
-        expert_bytes: Bytes of experts, per block, if that is known better than from the facts' widths.
     """
     match facts:
         case GgufFacts():
-            return _of_gguf(facts, options or LlamaCppOptions(), expert_bytes)
+            return _of_gguf(facts, options or LlamaCppOptions())
         case SafetensorsFacts():
             return _of_safetensors(facts, vllm or VllmOptions())
         case LayerSizes():
@@ -95,11 +92,11 @@ def shape_of(
             return _of_sizes(facts, _blocks_of(facts), context)
 
 
-def _of_gguf(facts: GgufFacts, options: LlamaCppOptions, expert_bytes: tuple[int, ...]) -> ModelShape:
+def _of_gguf(facts: GgufFacts, options: LlamaCppOptions) -> ModelShape:
     used = facts.expert_used_count / facts.expert_count if facts.expert_count else 1.0
-    # Artifacts that were looked at before experts were told apart say nothing of them.
-    experts = expert_bytes or facts.block_expert_bytes
+    experts = facts.block_expert_bytes
     if not any(experts):
+        # Artifacts that were looked at before experts were told apart say nothing of them.
         experts = (_expert_bytes(facts),) * facts.block_count
     value_bytes = _KV_VALUE_BYTES[options.kv_cache_type]
     windows = facts.sliding_window_blocks or (False,) * facts.block_count
@@ -114,9 +111,16 @@ def _of_gguf(facts: GgufFacts, options: LlamaCppOptions, expert_bytes: tuple[int
             kv_bytes=kept * (facts.key_length + value_length) * value_bytes,
             window=facts.sliding_window if windowed else 0,
             attention_values=heads * (facts.key_length + facts.value_length),
+            state_bytes=state,
         )
-        for size, expert, kept, heads, windowed in zip(
-            facts.block_bytes, experts, facts.head_counts_kv, facts.head_counts, windows, strict=True
+        for size, expert, kept, heads, windowed, state in zip(
+            facts.block_bytes,
+            experts,
+            facts.head_counts_kv,
+            facts.head_counts,
+            windows,
+            facts.block_state_bytes or (0,) * facts.block_count,
+            strict=True,
         )
     ]
     head = facts.token_embedding_bytes if facts.tied_embedding else 0
@@ -159,6 +163,7 @@ def _of_safetensors(facts: SafetensorsFacts, options: VllmOptions) -> ModelShape
         blocks=(*blocks, Block(weight_bytes=weights.head)),
         hidden=facts.hidden_size,
         vocabulary=facts.vocabulary_size,
+        weight_type=facts.quantization,
         bytes_per_weight=_ratio(facts.total_tensor_bytes, facts.parameter_count),
     )
 
