@@ -18,7 +18,6 @@ from random import Random
 
 from lab.gguf_models import Shape, model
 from lab.llama_cpp import Logged, load
-
 from moorage_common.core.placement import FlashAttention, KvCacheType
 from moorage_common.modelfiles.gguf import read_gguf_files
 from moorage_scheduler.core.memory import Parts
@@ -108,7 +107,9 @@ def cases(random: Random, count: int) -> Iterator[Case]:
             context_length=next(contexts),
             parallel_slots=next(slots),
             kv_cache_type=kv_type,
-            flash_attention=random.choice([None, None, FlashAttention.OFF]) if kv_type is KvCacheType.F16 else None,
+            flash_attention=random.choice([None, None, FlashAttention.OFF])
+            if kv_type is KvCacheType.F16
+            else None,
             micro_batch_size=random.choice([512, 512, 128, 1024]),
             unified_kv_cache=random.random() < 0.25,
             forbid_mmap=random.random() < 0.25,
@@ -137,7 +138,9 @@ def main() -> None:
         kept += [found["weights"], found["kv"]]
         all_told.append(found["total"])
         took = time.perf_counter() - began
-        print(f"{number:3} {_named(case)}  ({took:.1f} s)\n    {_shown(predicted, logged, found)}", flush=True)
+        print(
+            f"{number:3} {_named(case)}  ({took:.1f} s)\n    {_shown(predicted, logged, found)}", flush=True
+        )
     summary = {
         "files": arguments.files,
         "max_error_weights_kv": round(max(map(abs, kept)), 5),

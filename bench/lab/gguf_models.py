@@ -140,7 +140,9 @@ def _attends(shape: Shape, block: int) -> bool:
 
 def _tensors(shape: Shape) -> Iterator[Tensor]:
     yield Tensor("token_embd.weight", (shape.hidden, shape.vocabulary), shape.quantization)
-    yield Tensor("token_embd_norm.weight" if shape.architecture == "lfm2" else "output_norm.weight", (shape.hidden,))
+    yield Tensor(
+        "token_embd_norm.weight" if shape.architecture == "lfm2" else "output_norm.weight", (shape.hidden,)
+    )
     if not shape.tied:
         yield Tensor("output.weight", (shape.hidden, shape.vocabulary), shape.quantization)
     for number in range(shape.blocks):
@@ -164,7 +166,9 @@ class _Block:
         if shape.architecture == "qwen3next":
             yield self._vector("post_attention_norm.weight", shape.hidden)
         else:
-            yield self._vector("ffn_norm" if shape.architecture == "falcon-h1" else "ffn_norm.weight", shape.hidden)
+            yield self._vector(
+                "ffn_norm" if shape.architecture == "falcon-h1" else "ffn_norm.weight", shape.hidden
+            )
         if shape.architecture in _NORMS_BEHIND:
             yield self._vector("post_attention_norm.weight", shape.hidden)
             yield self._vector("post_ffw_norm.weight", shape.hidden)
