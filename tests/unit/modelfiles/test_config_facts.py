@@ -537,6 +537,12 @@ def test_number_format_comes_from_the_weights_where_nothing_is_said():
     assert read(base(dtype="bfloat16", torch_dtype=None)).dtype == "bfloat16"
 
 
+def test_widths_stay_within_what_is_stored():
+    wide = without(base(model_type="own", hidden_size=2**31 - 1), "intermediate_size")
+    assert read(wide).feed_forward_length == 2**31 - 1
+    assert read({**wide, "ffn_config": {"moe_num_experts": 2}}).feed_forward_length == 2**31 - 1
+
+
 def test_vocabulary_comes_from_the_embedding_where_nothing_is_said():
     config = without(base(model_type="own"), "vocab_size")
     assert (
@@ -574,6 +580,18 @@ def test_vocabulary_comes_from_the_embedding_where_nothing_is_said():
         (base(rope_scaling={"type": "linear", "factor": float("nan")}), "rope_scaling.factor is nan"),
         (base(rope_scaling={"type": "linear", "factor": 2**31 - 1}), "it stretches 2,048 positions by"),
         (base(rope_scaling={"type": "linear", "factor": -1}), "rope_scaling.factor is -1"),
+        (
+            base(kv_lora_rank=2**31 - 1, qk_rope_head_dim=1),
+            "2,147,483,648 values of a latent vector are more than",
+        ),
+        (
+            {**DEEPSEEK, "qk_nope_head_dim": 2**31 - 1},
+            "2,147,483,711 values of a head are more than is believed",
+        ),
+        (
+            {**QWEN3_NEXT, "linear_key_head_dim": 2**31 - 1},
+            "bytes of a layer's state are more than is believed",
+        ),
         (base(quantization_config={"quant_method": "gptq", "bits": "4"}), "quantization_config.bits is '4'"),
         (base(vision_config={"num_heads": {}}), "vision_config.num_heads is {}"),
     ],

@@ -137,7 +137,8 @@ def _heads_kv(language: ConfigKeys, heads: int) -> int:
 
 def _head_size(language: ConfigKeys, hidden: int, heads: int) -> int:
     if _latent_values(language):
-        return language.number("qk_nope_head_dim", default=0) + language.number("qk_rope_head_dim")
+        size = language.number("qk_nope_head_dim", default=0) + language.number("qk_rope_head_dim")
+        return language.believable("values of a head", size)
     given = language.number("head_dim", "hidden_size_per_head", "attention_head_dim", default=0)
     return given or (hidden // heads if heads else 0)
 
@@ -147,12 +148,13 @@ def _latent_values(language: ConfigKeys) -> int:
     rank = language.number("kv_lora_rank", default=0)
     if not rank or language.model_type in _NOT_LATENT:
         return 0
-    return rank + language.number("qk_rope_head_dim")
+    return language.believable("values of a latent vector", rank + language.number("qk_rope_head_dim"))
 
 
 def _feed_forward_length(language: ConfigKeys, hidden: int) -> int:
+    usual = min(4 * hidden, 2**31 - 1)
     if nested := language.section("ffn_config"):
-        return nested.number("ffn_hidden_size", default=4 * hidden)
+        return nested.number("ffn_hidden_size", default=usual)
     return language.number(
         "intermediate_size",
         "ffn_hidden_size",
@@ -160,7 +162,7 @@ def _feed_forward_length(language: ConfigKeys, hidden: int) -> int:
         "n_inner",
         "shared_intermediate_size",
         "moe_intermediate_size",
-        default=min(4 * hidden, 2**31 - 1),
+        default=usual,
     )
 
 

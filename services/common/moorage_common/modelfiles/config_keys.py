@@ -146,6 +146,12 @@ class ConfigKeys:
             raise self.fail(f"{self._section}{name} is {show(value)}")
         return float(value)
 
+    def believable(self, what: str, number: int, *, limit: int = _MAX_NUMBER) -> int:
+        """A number that was computed of others; raises when it is too large."""
+        if number > limit:
+            raise self.fail(f"{number:,} {what} are more than is believed")
+        return number
+
     def fail(self, problem: str) -> FailedPrecondition:
         """The error for what the file says."""
         return invalid(self._file_name, problem)

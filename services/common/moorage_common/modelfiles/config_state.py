@@ -8,6 +8,7 @@ from moorage_common.modelfiles.config_keys import ConfigKeys
 _WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 _COMPUTED = 2
 """Bytes of a value as vLLM computes: it casts models of 32 bits down."""
+_MAX_BYTES = 1 << 40
 _AUTO = "auto"
 
 
@@ -28,7 +29,8 @@ class _State:
 
 def recurrent_state_bytes(language: ConfigKeys) -> int:
     """Returns the bytes of one recurrent layer's state. 0: config.json does not tell."""
-    return next((state.size_bytes for rule in _RULES if (state := rule(language))), 0)
+    size = next((state.size_bytes for rule in _RULES if (state := rule(language))), 0)
+    return language.believable("bytes of a layer's state", size, limit=_MAX_BYTES)
 
 
 def _delta_net(keys: ConfigKeys) -> _State | None:
