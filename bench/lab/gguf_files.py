@@ -69,7 +69,9 @@ class GgufModel:
             split = {"split.no": number, "split.count": shards, "split.tensors.count": len(self.tensors)}
             paths.append(path.with_name(f"{path.stem}-{number + 1:05d}-of-{shards:05d}.gguf"))
             part = self.tensors[number * share : (number + 1) * share]
-            self._write(paths[-1], part, {**(self.metadata if number == 0 else {}), **split}, words=number == 0)
+            self._write(
+                paths[-1], part, {**(self.metadata if number == 0 else {}), **split}, words=number == 0
+            )
         return paths
 
     def _write(
@@ -77,7 +79,11 @@ class GgufModel:
     ) -> None:
         writer = gguf.GGUFWriter(path, self.architecture)
         for name, value in metadata.items():
-            key = name if name.startswith(("general.", "split.", "tokenizer.")) else f"{self.architecture}.{name}"
+            key = (
+                name
+                if name.startswith(("general.", "split.", "tokenizer."))
+                else f"{self.architecture}.{name}"
+            )
             _add(writer, key, value)
         if words:
             _add_tokens(writer, self.vocabulary)

@@ -69,7 +69,9 @@ def load(path: Path, options: LlamaCppOptions, *, prompt: str = "") -> Logged:
         gpu_layers=0,
         tensor_split=(),
         kv_cache_type=options.kv_cache_type.value,
-        flash_attention={None: "auto", FlashAttention.ON: "on", FlashAttention.OFF: "off"}[options.flash_attention],
+        flash_attention={None: "auto", FlashAttention.ON: "on", FlashAttention.OFF: "off"}[
+            options.flash_attention
+        ],
         batch_size=logical_batch(options.micro_batch_size),
         micro_batch_size=options.micro_batch_size,
         unified_kv_cache=options.unified_kv_cache,
