@@ -10,11 +10,11 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 from lab.gguf_models import Shape, model
 from lab.llama_cpp import Logged, load
@@ -24,6 +24,7 @@ from moorage_scheduler.core.memory import Parts
 from moorage_scheduler.core.request import LlamaCppOptions
 from moorage_scheduler.estimators.gguf import gguf_profile
 
+T = TypeVar("T")
 _MIB = 2**20
 _SMALLEST, _LARGEST = 10 * _MIB, 1500 * _MIB
 _ROUNDED_BYTES = 2**14
@@ -37,6 +38,24 @@ class Case:
     shape: Shape
     options: LlamaCppOptions
     shards: int
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Bytes, predicted and logged."""
+
+    predicted: float
+    logged: float
+
+    @property
+    def error(self) -> float:
+        """As a part of what was logged. Negative: too little was predicted."""
+        if abs(self.predicted - self.logged) <= _ROUNDED_BYTES:
+            return 0.0
+        return self.predicted / self.logged - 1 if self.logged else 1.0
+
+    def __str__(self) -> str:
+        return f"{self.predicted / _MIB:.2f} / {self.logged / _MIB:.2f} {100 * self.error:+.2f}%"
 
 
 def _dense(random: Random, architecture: str, **others: object) -> Shape:
@@ -98,23 +117,28 @@ CONTEXTS = [512, 4096, 32768, 1000, 16384, 8192]
 
 
 def cases(random: Random, count: int) -> Iterator[Case]:
-    """Gives so many cases: every family in turn, with every context, cache type and number of slots among them."""
-    families, contexts, slots = cycle(FAMILIES), cycle(CONTEXTS), cycle([1, 4, 4, 1, 3])
-    types, shards = cycle([KvCacheType.F16, KvCacheType.Q8_0]), cycle([1, 3, 1, 1])
+    """Gives so many cases, among them every family, and every context, cache type and number of slots."""
+    families, contexts = _deck(random, FAMILIES), _deck(random, CONTEXTS)
+    slots, types, shards = (_deck(random, of) for of in ([1, 4, 1, 4, 3], list(KvCacheType), [1, 1, 1, 3]))
     for _ in range(count):
         kv_type = next(types)
+        ways = [None, None, FlashAttention.OFF] if kv_type is KvCacheType.F16 else [None]
         options = LlamaCppOptions(
             context_length=next(contexts),
             parallel_slots=next(slots),
             kv_cache_type=kv_type,
-            flash_attention=random.choice([None, None, FlashAttention.OFF])
-            if kv_type is KvCacheType.F16
-            else None,
+            flash_attention=random.choice(ways),
             micro_batch_size=random.choice([512, 512, 128, 1024]),
             unified_kv_cache=random.random() < 0.25,
             forbid_mmap=random.random() < 0.25,
         )
         yield Case(_of_size(random, next(families)(random)), options, next(shards))
+
+
+def _deck(random: Random, values: Sequence[T]) -> Iterator[T]:
+    """Gives all values in some order, then all again."""
+    while True:
+        yield from random.sample(values, len(values))
 
 
 def _of_size(random: Random, shape: Shape) -> Shape:
@@ -133,18 +157,15 @@ def main() -> None:
     print("predicted / logged MiB, error", flush=True)
     for number, case in enumerate(cases(Random(arguments.seed), arguments.files), start=1):
         began = time.perf_counter()
-        predicted, logged = measure(case)
-        found = errors(predicted, logged)
-        kept += [found["weights"], found["kv"]]
-        all_told.append(found["total"])
-        took = time.perf_counter() - began
-        print(
-            f"{number:3} {_named(case)}  ({took:.1f} s)\n    {_shown(predicted, logged, found)}", flush=True
-        )
+        found = compared(*measure(case))
+        kept += [abs(found[part].error) for part in ("weights", "kv")]
+        all_told.append(abs(found["total"].error))
+        print(f"{number:3} {_named(case)}  ({time.perf_counter() - began:.1f} s)")
+        print("    " + "  ".join(f"{part} {figures}" for part, figures in found.items()), flush=True)
     summary = {
         "files": arguments.files,
-        "max_error_weights_kv": round(max(map(abs, kept)), 5),
-        "max_error_total": round(max(map(abs, all_told)), 5),
+        "max_error_weights_kv": round(max(kept), 5),
+        "max_error_total": round(max(all_told), 5),
     }
     print(json.dumps(summary))
 
@@ -157,19 +178,14 @@ def measure(case: Case) -> tuple[Parts, Logged]:
         return predicted, load(paths[0], case.options)
 
 
-def errors(predicted: Parts, logged: Logged) -> dict[str, float]:
-    """Returns how far each part is off, as a part of what was logged; negative: too little was predicted."""
-    pairs = {
-        "weights": (predicted.weights, logged.weights),
-        "kv": (predicted.kv_cache, logged.kv_cache),
-        "compute": (predicted.compute, logged.compute),
-        "total": (predicted.total - predicted.overhead, logged.total),
+def compared(predicted: Parts, logged: Logged) -> dict[str, Compared]:
+    """Returns each part as it was predicted, and as it is."""
+    return {
+        "weights": Compared(predicted.weights, logged.weights),
+        "kv": Compared(predicted.kv_cache, logged.kv_cache),
+        "compute": Compared(predicted.compute, logged.compute),
+        "total": Compared(predicted.total - predicted.overhead, logged.total),
     }
-    return {name: _error(ours, theirs) for name, (ours, theirs) in pairs.items()}
-
-
-def _error(predicted: float, logged: float) -> float:
-    return 0.0 if abs(predicted - logged) <= _ROUNDED_BYTES else predicted / logged - 1 if logged else 1.0
 
 
 def _named(case: Case) -> str:
@@ -186,19 +202,6 @@ def _named(case: Case) -> str:
     words += ["not mapped"] if options.forbid_mmap else []
     words += [f"{case.shards} shards"] if case.shards > 1 else []
     return ", ".join(words)
-
-
-def _shown(predicted: Parts, logged: Logged, found: dict[str, float]) -> str:
-    pairs = {
-        "weights": (predicted.weights, logged.weights),
-        "kv": (predicted.kv_cache, logged.kv_cache),
-        "compute": (predicted.compute, logged.compute),
-        "total": (predicted.total - predicted.overhead, logged.total),
-    }
-    return "  ".join(
-        f"{name} {ours / _MIB:.2f} / {theirs / _MIB:.2f} {100 * found[name]:+.2f}%"
-        for name, (ours, theirs) in pairs.items()
-    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from lab.gguf_files import GgufModel, Tensor, Value
 
 _NORMED_QUERIES = frozenset({"qwen3", "qwen3moe", "gemma3", "qwen3next"})
 _NORMS_BEHIND = frozenset({"gemma2", "gemma3"})
+_ONLY_MAMBA = frozenset({"mamba", "mamba2"})
 _STATE_GROUPS = frozenset({"mamba2", "falcon-h1", "granitehybrid", "nemotron_h", "qwen3next"})
 
 
@@ -56,7 +57,7 @@ def _metadata(shape: Shape) -> dict[str, Value]:
         "context_length": 32768,
         "embedding_length": shape.hidden,
         "block_count": shape.blocks,
-        "feed_forward_length": shape.feed_forward,
+        "feed_forward_length": 0 if shape.architecture in _ONLY_MAMBA else shape.feed_forward,
         "attention.layer_norm_rms_epsilon": 1e-5,
     }
     if any(attends):
@@ -130,7 +131,7 @@ _OF_ARCHITECTURE: Mapping[str, Callable[[Shape], dict[str, Value]]] = {
 
 def _attends(shape: Shape, block: int) -> bool:
     match shape.architecture:
-        case "mamba" | "mamba2":
+        case _ if shape.architecture in _ONLY_MAMBA:
             return False
         case "jamba" | "granitehybrid" | "lfm2":
             return block % shape.attention_every == shape.attention_every - 1
@@ -161,7 +162,7 @@ class _Block:
         shape = self._shape
         yield self._vector("attn_norm.weight", shape.hidden)
         yield from self._mixing()
-        if shape.architecture in {"mamba", "mamba2"}:
+        if shape.architecture in _ONLY_MAMBA:
             return
         if shape.architecture == "qwen3next":
             yield self._vector("post_attention_norm.weight", shape.hidden)
