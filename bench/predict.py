@@ -104,11 +104,13 @@ def measure(home: Path, rounds: int) -> list[Case]:
 
 
 def cache_bytes() -> int:
-    """How much this CPU's last cache holds for one process: the largest array that is read much faster than RAM."""
-    sizes = [megabytes * 2**20 for megabytes in (16, 32, 64, 96, 128, 192, 256, 1024)]
-    speeds = {size: _read_speed(size) for size in sizes}
-    fast, slow = speeds[sizes[0]], speeds[sizes[-1]]
-    return max((size for size in sizes[:-1] if speeds[size] > (fast * slow) ** 0.5), default=0)
+    """How much this CPU's last cache holds for one process: from what part of arrays of many sizes it holds."""
+    sizes = [megabytes * 2**20 for megabytes in (16, 32, 48, 64, 96, 128, 192, 1024)]
+    times = {size: 1 / _read_speed(size) for size in sizes}
+    fast, slow = times[sizes[0]], times[sizes[-1]]
+    held = {size: (slow - times[size]) / (slow - fast) for size in sizes[:-1]}
+    # As predictions have it, nothing is held of half as much again as the cache holds.
+    return max((int(2 * size / (3 - min(1.0, part))) for size, part in held.items() if part > 0.1), default=0)
 
 
 def _read_speed(size: int) -> float:

@@ -143,13 +143,18 @@ class TestRam:
 
     def test_a_model_that_fits_the_cache_need_not_come_from_ram(self, paper):
         facts = paper.facts(block_bytes=4 * MIB, output_bytes=MIB)
-        small = {A: WorkerHardware(cache_bytes=16 * MIB)}
-        large = {A: WorkerHardware(cache_bytes=32 * MIB)}
-        slow, fast = (
-            speed(facts, (A, RAM, 5), workers=workers, threads=1).decode_tokens_per_s
-            for workers in (small, large)
+        caches = [0, 17 * 2 * MIB // 3, 17 * 4 * MIB // 5, 17 * MIB, 32 * MIB]
+        none, too_small, partly, whole, larger = (
+            1
+            / speed(
+                facts, (A, RAM, 5), workers={A: WorkerHardware(cache_bytes=cache)}, threads=1
+            ).decode_tokens_per_s
+            for cache in caches
         )
-        assert fast > 2 * slow
+        assert none == pytest.approx(too_small)
+        assert whole == larger
+        assert none > 2 * whole
+        assert partly == pytest.approx((none + whole) / 2, rel=0.01)
 
     def test_experts_that_rest_take_room_in_the_cache_too(self, paper):
         facts = paper.facts(
@@ -162,7 +167,7 @@ class TestRam:
             parameter_count=4 * MIB * 4,
             total_tensor_bytes=4 * 8 * MIB,
         )
-        workers = {A: WorkerHardware(cache_bytes=24 * MIB)}
+        workers = {A: WorkerHardware(cache_bytes=16 * MIB)}
         cold = {A: WorkerHardware()}
         assert speed(facts, (A, RAM, 5), workers=workers) == speed(facts, (A, RAM, 5), workers=cold)
 

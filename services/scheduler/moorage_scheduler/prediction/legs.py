@@ -115,8 +115,7 @@ def on_cpu(hardware: WorkerHardware, layers: Layers, *, worker: str, threads: in
     products = sum(block.context_products(layers.depth) for block in layers.blocks)
     computing_s = weights / rates.bytes_per_s
     attending_s = max(kept / CORE_CONTEXT_BYTES_PER_S, products / CORE_CONTEXT_PRODUCTS_PER_S)
-    # What the cache holds from one token to the next does not come from RAM again.
-    from_ram = 0.0 if layers.held_bytes + kept <= hardware.cache_bytes else weights + kept
+    from_ram = (weights + kept) * _missing(layers.held_bytes + kept, hardware.cache_bytes)
     cores_s = (computing_s + attending_s + from_ram / CORE_MEMORY_BYTES_PER_S) / cores
     return Leg(
         worker=worker,
@@ -126,3 +125,13 @@ def on_cpu(hardware: WorkerHardware, layers: Layers, *, worker: str, threads: in
         decode_s=max(cores_s, from_ram / (hardware.ram_speed * RAM_SHARE)),
         prefill_s=layers.operations / (rates.flops * cores),
     )
+
+
+def _missing(size: float, cache_bytes: int) -> float:
+    """Which part of so many bytes comes from RAM each time: the cache holds the others from one token to the next.
+
+    What is read in a circle pushes itself out: a half more than the cache holds, and nothing is left of it.
+    """
+    if not cache_bytes:
+        return 1.0
+    return min(1.0, max(0.0, 2 * (size / cache_bytes - 1)))
