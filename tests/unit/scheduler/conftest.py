@@ -51,6 +51,7 @@ class PaperWorker:
     paths: frozenset[str] = frozenset()
     capability: tuple[int, ...] = ()
     driver: tuple[int, ...] = ()
+    bytes_per_s: float = 0.0
     reserved: int = 0
     """Bytes of each GPU that are not part of its capacity."""
     foreign: tuple[tuple[str, int], ...] = ()
@@ -70,6 +71,7 @@ class PaperWorker:
                 index=kinds[:i].count(kind),
                 capability=self.capability,
                 driver=self.driver,
+                bytes_per_s=self.bytes_per_s,
             )
             for i, kind in enumerate(kinds)
         )

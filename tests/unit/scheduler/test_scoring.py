@@ -18,6 +18,7 @@ from moorage_scheduler.scorers import SCORERS
 from moorage_scheduler.scorers.artifact_locality import ArtifactLocalityScorer
 from moorage_scheduler.scorers.binpack import BinpackScorer
 from moorage_scheduler.scorers.fit import FitScorer
+from moorage_scheduler.scorers.speed import SpeedScorer
 from moorage_scheduler.scorers.spread import SpreadScorer
 from moorage_scheduler.scorers.stickiness import StickinessScorer
 
@@ -131,6 +132,26 @@ def test_stickiness_is_for_the_last_worker(paper, ask):
     assert ask(StickinessScorer(), snapshot, last_worker="b") == {"a": 0.0, "b": 1.0}
     assert ask(StickinessScorer(), snapshot, last_worker="gone") == {"a": 0.0, "b": 0.0}
     assert ask(StickinessScorer(), snapshot) == {"a": 0.0, "b": 0.0}
+
+
+@pytest.mark.rule("speed")
+class TestSpeed:
+    def test_the_card_that_reads_its_memory_faster_is_preferred(self, paper, ask):
+        fast = paper.Worker(name="fast", gpus=(40,), bytes_per_s=4e12)
+        snapshot = paper.snapshot(fast, paper.Worker(name="unknown", gpus=(40,)), paper.Worker(name="cpu"))
+        assert ask(SpeedScorer(), snapshot) == {"fast": 4e12, "unknown": 0.0, "cpu": 0.0}
+
+    def test_a_card_that_the_build_does_not_drive_makes_nothing_faster(self, paper, ask):
+        other = paper.Worker(name="w", gpus=(40,), bytes_per_s=4e12, drives=frozenset())
+        assert ask(SpeedScorer(), paper.snapshot(other)) == {"w": 0.0}
+
+    def test_among_equals_the_faster_is_chosen(self, paper):
+        fleet = [
+            paper.Worker(name=f"w{i}", gpus=(24 * paper.GIB,), bytes_per_s=1e12 * (1 + (i == 3)))
+            for i in range(5)
+        ]
+        for seed in "abcdef":
+            assert paper.place(paper.snapshot(*fleet), paper.request(seed=seed)).placement.worker == "w3"
 
 
 class TestRanking:

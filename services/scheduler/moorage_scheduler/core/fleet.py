@@ -189,7 +189,7 @@ class Fleet:
         self._set("architecture", slot, ARCHITECTURES.of(worker.cpu_architecture))
         self._set("accelerators", slot, ACCELERATORS.bits(card.kind for card in worker.accelerators))
         self._set("unified", slot, worker.unified_memory)
-        for column in ("kinds", "capability", "driver", "total", "sort", "capacity", "foreign"):
+        for column in ("kinds", "capability", "driver", "bandwidth", "total", "sort", "capacity", "foreign"):
             self._own(column)[slot] = 0
         cards = worker.accelerators[:1] if worker.unified_memory else worker.accelerators
         for position, card in enumerate(cards, start=0 if worker.unified_memory else 1):
@@ -197,6 +197,7 @@ class Fleet:
             self._set("kinds", at, ACCELERATORS.of(card.kind))
             self._set("capability", at, number(card.capability))
             self._set("driver", at, number(card.driver))
+            self._set("bandwidth", at, card.bytes_per_s)
         self._recount(slot, worker)
 
     def _put_condition(self, slot: int, worker: Worker, condition: Condition) -> bool:
