@@ -112,6 +112,13 @@ FAMILIES: list[Callable[[Random], Shape]] = [
         random, "jamba", quantization=_plain(random), state=16, experts=8, experts_used=2, expert_width=0
     ),
     lambda random: replace(_square(random, "lfm2"), tied=True),
+    lambda random: replace(
+        _experts(random, "qwen3next", quantization=_plain(random)),
+        hidden=1024,
+        inner=2048,
+        state=128,
+        groups=4,
+    ),
 ]
 CONTEXTS = [512, 4096, 32768, 1000, 16384, 8192]
 

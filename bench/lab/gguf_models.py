@@ -1,7 +1,7 @@
 """Models of many architectures, in the sizes that one asks for."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lab.gguf_files import GgufModel, Tensor, Value
 
@@ -37,15 +37,13 @@ class Shape:
     groups: int = 1
     attention_every: int = 3
     """One block of so many attends, where the others are recurrent."""
-    more: Mapping[str, Value] = field(default_factory=dict)
-    """More metadata."""
 
 
 def model(shape: Shape) -> GgufModel:
     """Returns the model of a shape."""
     return GgufModel(
         architecture=shape.architecture,
-        metadata={**_metadata(shape), **shape.more},
+        metadata=_metadata(shape),
         tensors=tuple(_tensors(shape)),
         vocabulary=shape.vocabulary,
     )
@@ -92,6 +90,8 @@ def _mamba(shape: Shape) -> dict[str, Value]:
 
 def _ranks(shape: Shape) -> int:
     """Heads of a recurrent block; in the first Mamba, which has none, the width of its time step."""
+    if shape.architecture == "qwen3next":
+        return shape.inner // shape.state
     return shape.inner // shape.head_length if shape.architecture in _STATE_GROUPS else shape.hidden // 8
 
 
@@ -124,7 +124,9 @@ _OF_ARCHITECTURE: Mapping[str, Callable[[Shape], dict[str, Value]]] = {
     "jamba": _mamba,
     "falcon-h1": _mamba,
     "granitehybrid": _mamba,
-    "qwen3next": lambda shape: _mamba(shape) | {"rope.dimension_count": 32},
+    "qwen3next": lambda shape: (
+        _mamba(shape) | {"rope.dimension_count": 32, "expert_shared_feed_forward_length": shape.expert_width}
+    ),
     "lfm2": lambda _: {"shortconv.l_cache": 3},
 }
 

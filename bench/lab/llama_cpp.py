@@ -14,15 +14,21 @@ from moorage_common.core.placement import FlashAttention
 from moorage_scheduler.core.request import LlamaCppOptions
 
 _LOADER = """
-import json, os, sys, urllib.request, xllamacpp
+import json, os, socket, sys, xllamacpp
 from moorage_agent.engines.xllamacpp_server import ServerSpec, parameters
 spec, prompt = json.loads(sys.argv[1]), sys.argv[2]
 params = parameters(xllamacpp, ServerSpec.from_json(spec))
 params.verbosity = 5
 server = xllamacpp.Server(params)
 if prompt:
+    # By hand: an HTTP client's library would be counted as the engine's memory.
+    host, _, port = server.listening_address.removeprefix("http://").rpartition(":")
     body = json.dumps({"prompt": prompt, "n_predict": 1}).encode()
-    json.load(urllib.request.urlopen(server.listening_address + "/completion", body))
+    head = f"POST /completion HTTP/1.0\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n".encode()
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(head + body)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert b" 200 " in answer.partition(b"\\n")[0], answer
 with open("/proc/self/status") as status:
     resident = [line for line in status if line.startswith("VmRSS")]
 print("resident", resident[0].split()[1], flush=True)
