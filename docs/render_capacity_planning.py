@@ -27,6 +27,7 @@ from moorage.scheduler.v1.simulation_pb2 import SimulatePlacementRequest
 from moorage_cli.simulation.fields import is_text
 from moorage_cli.simulation.forms import form_of
 from moorage_cli.simulation.scalars import enum_words
+from moorage_common.core.clock import SystemClock
 from moorage_common.core.errors import NotFound
 from moorage_common.rpc.channels import ChannelConfig
 from moorage_common.rpc.clients import DownloaderClient
@@ -34,7 +35,9 @@ from moorage_common.rpc.server import RpcServer, ServerConfig
 from moorage_common.runtime.logs import configure_logs
 from moorage_common.runtime.telemetry import Telemetry
 from moorage_scheduler.core.policy import ScoringPolicy
-from moorage_scheduler.products import product_of
+from moorage_scheduler.mirror import Mirror
+from moorage_scheduler.prediction.accelerators import lookup
+from moorage_scheduler.predictor import Predictor
 from moorage_scheduler.simulation import Simulations
 
 PAGE = Path(__file__).with_name("capacity-planning.md")
@@ -95,7 +98,12 @@ async def _scheduler() -> Any:  # noqa: ANN401
         RpcServer(ServerConfig(drain_grace_s=0.1), telemetry=telemetry) as server,
     ):
         simulations = Simulations(
-            policy=ScoringPolicy(), table=product_of, artifact=artifact, downloader=downloader
+            policy=ScoringPolicy(),
+            table=lookup,
+            artifact=artifact,
+            downloader=downloader,
+            # Nobody has measured anything.
+            predict=Predictor(Mirror(), SystemClock()).predict,
         )
         server.add(add_SchedulerServiceServicer_to_server, OnPaper())
         await server.start()

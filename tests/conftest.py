@@ -7,7 +7,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -116,8 +116,10 @@ def run_registry(database: PostgresUrls) -> RunRegistry:
                 async with RegistryClient.connect(config, telemetry=telemetry) as client:
                     yield RunningRegistry(address, client, process.stopping.set)
             finally:
-                process.stopping.set()
-                await serving
+                # As a signal does: one that has not come so far as to serve is cancelled.
+                process.stop(serving)
+                with suppress(asyncio.CancelledError):
+                    await serving
 
     return run
 

@@ -81,7 +81,6 @@ def test_a_mistake_ends_with_a_code_of_its_own(mesh: MeshUnderTest, tmp_path: Pa
     )
 
 
-@pytest.mark.xfail(reason="waits for PredictPerformance", strict=False)
 def test_what_runs_has_a_speed_that_is_predicted(mesh: MeshUnderTest, tiny: str) -> None:
     answered = mesh.moor("predict", "planned")
     assert re.search(r"(?m)^  answers  [\d.e+]+ tokens/s, one request alone", answered.stdout)

@@ -14,6 +14,7 @@ JSON_VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**70), 2**70)
+    | st.sampled_from([0, 1, 2**31 - 1, 2**31, 2**63])
     | st.floats()
     | st.sampled_from(
         ["", "llama", "BF16", "../x", "model.safetensors", "\ud800", "x" * 5000, "\0", "full_attention"]

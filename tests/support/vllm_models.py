@@ -203,6 +203,7 @@ QWEN3_NEXT_80B = facts(
     embedding_bytes=2 * 151_936 * 2048 * 2,
     block_count=48,
     attention_block_count=12,
+    recurrent_block_count=36,
     hidden_size=2048,
     feed_forward_length=5120,
     head_count=16,

@@ -85,13 +85,14 @@ async def serve(settings: RegistrySettings, process: Process) -> None:
             server.add(audit_service_pb2_grpc.add_AuditServiceServicer_to_server, AuditServicer(database))
             add_watch_service(server, WatchServicer(database, tail, max_watchers=settings.max_watchers))
             await server.start()
+            # Agents that come while the tables are being prepared are answered, too.
+            process.tasks.start("heartbeats", batch.run, backoff=_TASK_BACKOFF)
             await _until_migrated(settings)
             tasks: dict[str, Run] = {
                 "sequencer": sequencer.run,
                 "event tail": tail.run,
                 "lookout": lookout.run,
                 "nudges": partial(nudge, lookout, database, tail),
-                "heartbeats": batch.run,
                 "node wake-ups": wakeups.run,
                 "lapse": partial(housekeeping.lapse, lookout),
                 "drains": partial(housekeeping.drain, lookout),

@@ -38,6 +38,10 @@ class SchedulerSettings(ServiceSettings):
     """How much it counts that the model's files are on the worker already."""
     weight_stickiness: float = Field(default=ScoringPolicy().stickiness, ge=0)
     """How much it counts that the instance ran on the worker last."""
+    weight_speed: float = Field(default=ScoringPolicy().speed, ge=0)
+    """How much it counts that the worker's cards read their memory fast."""
+    weight_lead: float = Field(default=ScoringPolicy().lead, ge=0)
+    """Where several workers serve together, how much the memory that the one which leads brings counts in the score."""
 
     def plaintext_addresses(self) -> Mapping[str, Address]:
         """Returns what is listened on and spoken to in plaintext, by setting."""
@@ -69,6 +73,8 @@ class SchedulerSettings(ServiceSettings):
                 spread=self.weight_spread,
                 artifact_locality=self.weight_artifact_locality,
                 stickiness=self.weight_stickiness,
+                speed=self.weight_speed,
+                lead=self.weight_lead,
                 strategy=PlacementStrategy(self.strategy),
             )
         except ValueError as error:

@@ -32,6 +32,8 @@ READY = artifact_pb2.COPY_STATE_READY
 URL = "http://127.0.0.1:9/v1"
 STOP = worker_service_pb2.INSTANCE_ACTION_STOP
 RUN = worker_service_pb2.INSTANCE_ACTION_RUN
+TTL_S = 3.0
+"""Of leases that are to lapse: longer than a busy machine keeps an agent from beating."""
 FAILED = {"code": code_pb2.INTERNAL, "message": "the engine exited"}
 
 
@@ -54,7 +56,7 @@ async def state_of(fleet, model="big"):
 
 
 async def until(check):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not (found := await check()):
             await asyncio.sleep(0.05)
     return found
@@ -424,10 +426,10 @@ async def test_a_restart_starts_every_part_again(fleet, database):
 
 
 async def test_the_lapse_of_any_member_makes_it_unreachable_until_that_member_reports(run_registry):
-    async with run_registry(lease_ttl_s=1.0) as registry:
+    async with run_registry(lease_ttl_s=TTL_S) as registry:
         fleet = Fleet(registry.client)
         async with fleet.agents("a") as [a], beating(a):
-            async with fleet.agents("b") as [b]:
+            async with fleet.agents("b") as [b], beating(b):
                 instance = await bound(fleet, [a, b])
                 await b.report(instance, RUNNING)
                 await a.report(instance, RUNNING, endpoint=URL)
@@ -440,10 +442,10 @@ async def test_the_lapse_of_any_member_makes_it_unreachable_until_that_member_re
 
 
 async def test_a_nomination_of_which_a_worker_lapses_is_placed_anew(run_registry):
-    async with run_registry(lease_ttl_s=1.0) as registry:
+    async with run_registry(lease_ttl_s=TTL_S) as registry:
         fleet = Fleet(registry.client)
         async with fleet.agents("a") as [a], beating(a):
-            async with fleet.agents("b"):
+            async with fleet.agents("b") as [b], beating(b):
                 await fleet.create("big")
                 await fleet.resolve_all(fleet.artifact(safetensors=True))
                 [instance] = await fleet.instances("big")
@@ -453,10 +455,10 @@ async def test_a_nomination_of_which_a_worker_lapses_is_placed_anew(run_registry
 
 @pytest.mark.rule("until-stopped", "claims-count")
 async def test_what_was_out_of_reach_for_too_long_is_replaced_and_holds_all_until_all_confirmed(run_registry):
-    async with run_registry(lease_ttl_s=1.0, replace_after_s=0.5) as registry:
+    async with run_registry(lease_ttl_s=TTL_S, replace_after_s=0.5) as registry:
         fleet = Fleet(registry.client)
         async with fleet.agents("a") as [a], beating(a):
-            async with fleet.agents("b") as [b]:
+            async with fleet.agents("b") as [b], beating(b):
                 old = await bound(fleet, [a, b])
             found = await until(lambda: so_many(fleet, 2))
             [lost] = [instance for instance in found if instance.uid == old.uid]
@@ -611,10 +613,10 @@ async def test_a_drain_that_is_called_off_leaves_what_another_drained_worker_hol
 
 
 async def test_a_drain_that_waits_for_another_worker_to_confirm_says_so(run_registry):
-    async with run_registry(lease_ttl_s=1.0) as registry:
+    async with run_registry(lease_ttl_s=TTL_S) as registry:
         fleet = Fleet(registry.client)
         async with fleet.agents("a") as [a], beating(a):
-            async with fleet.agents("b") as [b]:
+            async with fleet.agents("b") as [b], beating(b):
                 instance = await bound(fleet, [a, b])
             await until(lambda: is_in(fleet, UNREACHABLE))
             await fleet.stop("big")

@@ -13,6 +13,7 @@ from moorage.downloader.v1 import download_service_pb2, download_service_pb2_grp
 from moorage.registry.v1 import artifact_pb2
 from moorage.scheduler.v1 import scheduler_service_pb2_grpc
 from moorage.scheduler.v1 import simulation_pb2 as pb
+from moorage_common.core.clock import SystemClock
 from moorage_common.core.errors import InvalidArgument, NotFound
 from moorage_common.core.states import AcceleratorKind
 from moorage_common.rpc.channels import ChannelConfig
@@ -20,6 +21,8 @@ from moorage_common.rpc.clients import DownloaderClient, SchedulerClient
 from moorage_common.rpc.server import RpcServer, ServerConfig
 from moorage_common.runtime.telemetry import Telemetry
 from moorage_scheduler.core.policy import ScoringPolicy
+from moorage_scheduler.mirror import Mirror
+from moorage_scheduler.predictor import Predictor
 from moorage_scheduler.servicer import SchedulerServicer
 from moorage_scheduler.simulation import Simulations
 
@@ -85,13 +88,15 @@ async def scheduler(inspector):
     async with serving(downloads, inspector) as downloader_address:
         config = ChannelConfig(target=downloader_address)
         async with DownloaderClient.connect(config, telemetry=TELEMETRY) as downloader:
+            predict = Predictor(Mirror(), SystemClock()).predict
             simulations = Simulations(
                 policy=ScoringPolicy(),
                 table={"NVIDIA L40S": L40S}.get,
                 artifact=artifact,
                 downloader=downloader,
+                predict=predict,
             )
-            servicer = SchedulerServicer(queries=None, simulations=simulations)
+            servicer = SchedulerServicer(queries=None, simulations=simulations, predict=predict)
             adder = scheduler_service_pb2_grpc.add_SchedulerServiceServicer_to_server
             async with serving(adder, servicer, max_receive_bytes=64 * 2**20) as address:
                 config = ChannelConfig(target=address)
@@ -158,6 +163,7 @@ async def test_the_case_of_the_two_workers(scheduler):
         assert placed.placement.worker == "workers/two"
         assert list(placed.placement.subordinates) == ["workers/one"]
         assert placed.placement.mode == placement_pb2.PLACEMENT_MODE_DISTRIBUTED_PARTLY
+        assert placed.placement.predicted.decode_tokens_per_s > 0
 
 
 async def test_sources_are_looked_at_once_and_what_is_wrong_with_one_keeps_no_other(scheduler, inspector):
@@ -257,6 +263,21 @@ async def test_ten_thousand_workers_are_answered_in_seconds_while_others_are_ser
     # But for reading the request itself, nothing holds the others up.
     assert sorted(waits)[len(waits) // 2] < 0.5
     assert len(waits) > 10
+
+
+async def test_a_scheduler_of_a_mesh_knows_cards_by_their_products(registry, run_scheduler):
+    text = (
+        'workers { name: "workers/a" ram_total_bytes: 99999999999 accelerators { product: "L40S" } }'
+        'workers { name: "workers/b" ram_total_bytes: 99999999999 accelerators { product: "Instinct MI300X" } }'
+        'models { name: "models/m" sizes { weight_bytes: 60000000000 } }'
+        'models { name: "models/n" known_artifact: "artifacts/lost" }'
+    )
+    async with run_scheduler(registry.address) as client:
+        placed, lost = await simulated(client.scheduler, text)
+    # Only one card holds so much, and it is known by its name alone.
+    assert placed.placement.worker == "workers/b"
+    assert [claim.pool for claim in placed.placement.claims if claim.pool != "ram"] == ["rocm-0"]
+    assert lost.status.code == 5
 
 
 async def test_more_workers_than_the_limit_are_told_of_as_such(scheduler):

@@ -144,6 +144,37 @@ def test_experts_under_all_their_names(config, expected):
     assert facts_of(config, "expert_count", "expert_used_count") == expected
 
 
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (DEEPSEEK, 2048),
+        (base(num_local_experts=8, intermediate_size=14336), 14336),
+        (DBRX, 10752),
+        (LLAMA, 0),
+    ],
+)
+def test_width_of_an_expert(config, expected):
+    assert read(config).expert_feed_forward_length == expected
+
+
+def test_blocks_with_experts_are_counted_by_their_tensors():
+    names = [
+        f"model.layers.{block}.mlp.experts.{expert}.up.weight" for block in (1, 2, 3, 9) for expert in (0, 1)
+    ]
+    names += [
+        "mtp.layers.0.mlp.experts.0.up.weight",
+        f"model.layers.{'9' * 5000}.mlp.experts.0.w",
+        "x.experts.w",
+    ]
+    tensors = [Tensor(name, "BF16", [1], 1, 2) for name in names]
+    config = base(num_hidden_layers=4, n_routed_experts=2)
+    assert read(config, tensors=tensors).expert_block_count == 3
+    fused = [
+        Tensor(f"model.layers.{n}.block_sparse_moe.input_linear.weight", "BF16", [1], 1, 2) for n in (0, 1)
+    ]
+    assert read(config, tensors=fused).expert_block_count == 2
+
+
 def kinds(*names):
     return base(num_hidden_layers=len(names), layer_types=list(names), sliding_window=128)
 
@@ -205,7 +236,66 @@ def test_what_layers_keep(config, expected):
     assert facts_of(config, *WINDOWS) == expected
 
 
-ROPE = "rope_scaling"
+QWEN3_NEXT = base(
+    model_type="qwen3_next", num_hidden_layers=48, linear_num_key_heads=16, linear_num_value_heads=32,
+    linear_key_head_dim=128, linear_value_head_dim=128, linear_conv_kernel_dim=4,
+)  # fmt: skip
+NEMOTRON_H = base(
+    model_type="nemotron_h", num_hidden_layers=8, hybrid_override_pattern="M-M-M*-E", mamba_num_heads=128,
+    mamba_head_dim=64, ssm_state_size=128, n_groups=8, conv_kernel=4,
+)  # fmt: skip
+JAMBA = base(
+    model_type="jamba", num_hidden_layers=32, attn_layer_period=8, attn_layer_offset=4, hidden_size=4096,
+    mamba_expand=2, mamba_d_state=16, mamba_d_conv=4,
+)  # fmt: skip
+BAMBA = base(
+    model_type="bamba", num_hidden_layers=32, attn_layer_indices=[9, 18, 27], hidden_size=4096, mamba_expand=2,
+    mamba_n_heads=128, mamba_d_head="auto", mamba_d_state=128, mamba_n_groups=1, mamba_d_conv=4,
+)  # fmt: skip
+ZAMBA2 = base(
+    layers_block_type=["mamba", "hybrid"], n_mamba_heads=64, mamba_headdim=64, mamba_d_state=64, mamba_ngroups=1,
+    mamba_d_conv=4, head_dim=160,
+)  # fmt: skip
+KIMI = base(
+    num_hidden_layers=4,
+    linear_attn_config={
+        "full_attn_layers": [4], "kda_layers": [1, 2, 3], "num_heads": 32, "head_dim": 128, "short_conv_kernel_size": 4
+    },
+)  # fmt: skip
+MAMBA = {
+    "model_type": "mamba", "hidden_size": 768, "intermediate_size": 1536, "num_hidden_layers": 24, "state_size": 16,
+    "conv_kernel": 4, "vocab_size": 50280,
+}  # fmt: skip
+MAMBA2 = {
+    "model_type": "mamba2", "hidden_size": 4096, "num_hidden_layers": 64, "num_heads": 128, "head_dim": 64,
+    "state_size": 128, "n_groups": 8, "conv_kernel": 4, "vocab_size": 32768,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (LLAMA, (0, 0)),
+        (QWEN3_NEXT, (36, (3 * 8192 + 32 * 128 * 128) * 2)),
+        ({**QWEN3_NEXT, "mamba_ssm_dtype": "float32"}, (36, 3 * 8192 * 2 + 32 * 128 * 128 * 4)),
+        (NEMOTRON_H, (3, 3 * (8192 + 2 * 8 * 128) * 2 + 8192 * 128 * 4)),
+        ({**NEMOTRON_H, "mamba_ssm_cache_dtype": "bfloat16"}, (3, (3 * (8192 + 2048) + 8192 * 128) * 2)),
+        (JAMBA, (28, (3 * 8192 + 8192 * 16) * 2)),
+        (BAMBA, (29, (3 * (8192 + 256) + 8192 * 128) * 2)),
+        (ZAMBA2, (2, (3 * (4096 + 128) + 4096 * 64) * 2)),
+        (KIMI, (3, 3 * 3 * 4096 * 2 + 32 * 128 * 128 * 4)),
+        (MAMBA, (24, (3 * 1536 + 1536 * 16) * 2)),
+        (MAMBA2, (64, (3 * (8192 + 2 * 8 * 128) + 8192 * 128) * 2)),
+        (kinds("conv", "conv", F) | {"conv_dim": 2048, "conv_L_cache": 3}, (2, 2 * 2048 * 2)),
+        (kinds(L, F), (1, 0)),
+        (base(model_type="falcon_h1"), (2, 0)),
+        (base(model_type="bert"), (0, 0)),
+        (base(model_type="gemma3n_text", num_hidden_layers=35, num_kv_shared_layers=15), (0, 0)),
+        (NAS, (0, 0)),
+    ],
+)
+def test_recurrent_layers_and_their_states(config, expected):
+    assert facts_of(config, "recurrent_block_count", "recurrent_state_bytes") == expected
 
 
 @pytest.mark.parametrize(
@@ -282,7 +372,7 @@ NVFP4 = {
         ({"quant_method": "modelopt", "quant_algo": "MXFP8"}, ("modelopt_mxfp8", 8)),
         ({"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "W4A8_AWQ"}}, ("modelopt", 4)),
         ({"quant_method": "bitnet"}, ("bitnet", 2)),
-        ({"quant_method": "auto-round", "bits": 2}, ("auto-round", 2)),
+        ({"quant_method": "auto-round", "bits": 2}, ("inc", 2)),
         ({}, ("", 0)),
         (None, ("", 0)),
         ({"config": "unknown"}, ("", 0)),
@@ -291,6 +381,31 @@ NVFP4 = {
 def test_quantization(section, expected):
     config = base(quantization_config=section)
     assert facts_of(config, "quantization", "quantization_bits") == expected
+
+
+def compressed(**weights):
+    return {**COMPRESSED, "config_groups": {"group_0": {"weights": {"num_bits": 4, **weights}}}}
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        (GPTQ, 128),
+        ({**GPTQ, "group_size": -1}, 0),
+        ({"quant_method": "awq", "bits": 4}, 0),
+        (DEEPSEEK["quantization_config"], 128),
+        ({"quant_method": "fp8", "weight_block_size": None}, 0),
+        (compressed(group_size=32), 32),
+        (compressed(group_size=None), 0),
+        (compressed(group_size=-1, block_structure=[64, 128]), 128),
+        (NVFP4, 16),
+        ({"quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized"}, 16),
+        ({"quant_method": "mxfp4"}, 32),
+        (None, 0),
+    ],
+)
+def test_groups_of_quantised_weights(section, expected):
+    assert read(base(quantization_config=section)).quantization_group_size == expected
 
 
 def test_quantization_is_looked_for_everywhere():
@@ -422,6 +537,12 @@ def test_number_format_comes_from_the_weights_where_nothing_is_said():
     assert read(base(dtype="bfloat16", torch_dtype=None)).dtype == "bfloat16"
 
 
+def test_widths_stay_within_what_is_stored():
+    wide = without(base(model_type="own", hidden_size=2**31 - 1), "intermediate_size")
+    assert read(wide).feed_forward_length == 2**31 - 1
+    assert read({**wide, "ffn_config": {"moe_num_experts": 2}}).feed_forward_length == 2**31 - 1
+
+
 def test_vocabulary_comes_from_the_embedding_where_nothing_is_said():
     config = without(base(model_type="own"), "vocab_size")
     assert (
@@ -459,6 +580,18 @@ def test_vocabulary_comes_from_the_embedding_where_nothing_is_said():
         (base(rope_scaling={"type": "linear", "factor": float("nan")}), "rope_scaling.factor is nan"),
         (base(rope_scaling={"type": "linear", "factor": 2**31 - 1}), "it stretches 2,048 positions by"),
         (base(rope_scaling={"type": "linear", "factor": -1}), "rope_scaling.factor is -1"),
+        (
+            base(kv_lora_rank=2**31 - 1, qk_rope_head_dim=1),
+            "2,147,483,648 values of a latent vector are more than",
+        ),
+        (
+            {**DEEPSEEK, "qk_nope_head_dim": 2**31 - 1},
+            "2,147,483,711 values of a head are more than is believed",
+        ),
+        (
+            {**QWEN3_NEXT, "linear_key_head_dim": 2**31 - 1},
+            "bytes of a layer's state are more than is believed",
+        ),
         (base(quantization_config={"quant_method": "gptq", "bits": "4"}), "quantization_config.bits is '4'"),
         (base(vision_config={"num_heads": {}}), "vision_config.num_heads is {}"),
     ],

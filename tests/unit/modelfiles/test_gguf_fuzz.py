@@ -84,21 +84,27 @@ def test_shards_that_are_mixed_up(real, data):
     assert (facts is not None) == (chosen in (real[1], real[3]))
 
 
-NUMBERS = st.integers(-(2**31), 2**31 - 1) | st.sampled_from([0, 1, 2, 3, 8, 32, 512])
+ARCHITECTURES = [
+    "bert", "deepseek2", "deepseek32", "falcon-h1", "gemma3", "gemma3n", "jamba", "kimi-linear", "lfm2", "llama",
+    "mamba", "mamba2", "minimax-01", "nemotron_h", "qwen3next", "rwkv6", "rwkv7",
+]  # fmt: skip
+NUMBERS = st.integers(-(2**31), 2**31 - 1) | st.sampled_from([0, 1, 2, 3, 8, 32, 512, 2**31 - 1])
 
 
 @settings(lenient, max_examples=150)
 @given(st.data())
 def test_keys_that_say_something_else(new_llama, kinds, data):
-    gguf = new_llama(
-        architecture=data.draw(st.sampled_from(["llama", "gemma3", "deepseek2", "mamba", "bert"]))
-    )
+    gguf = new_llama(architecture=data.draw(st.sampled_from(ARCHITECTURES)))
     architecture = gguf.keys[0][2]
     names = [
         "block_count", "context_length", "embedding_length", "feed_forward_length", "expert_feed_forward_length",
         "attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length",
         "attention.key_length_mla", "attention.kv_lora_rank", "attention.sliding_window", "vocab_size",
-        "attention.sliding_window_pattern", "expert_count", "expert_used_count",
+        "attention.sliding_window_pattern", "expert_count", "expert_used_count", "attention.indexer.key_length",
+        "attention.key_length_swa", "attention.value_length_swa", "attention.shared_kv_layers",
+        "nextn_predict_layers", "ssm.inner_size", "ssm.state_size", "ssm.group_count", "ssm.conv_kernel",
+        "ssm.time_step_rank", "wkv.head_size", "token_shift_count", "shortconv.l_cache", "kda.head_dim",
+        "full_attention_interval", "attention.recurrent_layers",
     ]  # fmt: skip
     whole = [f"{architecture}.{name}" for name in names]
     whole += [
@@ -109,7 +115,7 @@ def test_keys_that_say_something_else(new_llama, kinds, data):
         "split.no",
         "general.name",
     ]
-    for name in data.draw(st.lists(st.sampled_from(whole), max_size=6, unique=True)):
+    for name in data.draw(st.lists(st.sampled_from(whole), max_size=8, unique=True)):
         gguf.keys = [key for key in gguf.keys if key[0] != name]
         kind, content = data.draw(
             st.one_of(

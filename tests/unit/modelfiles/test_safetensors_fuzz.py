@@ -41,6 +41,12 @@ EVERYTHING = {
     "num_kv_shared_layers": 1,
     "rope_scaling": {"rope_type": "linear", "factor": 2.0, "original_max_position_embeddings": 64},
     "quantization_config": QUANTIZED,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_conv_kernel_dim": 4,
+    "mamba_ssm_dtype": "float32",
 }
 RECURRENT = {
     **LLAMA,
@@ -56,6 +62,13 @@ RECURRENT = {
     "linear_attn_config": {"full_attn_layers": [4, 8]},
     "block_configs": [{"attention": {"n_heads_in_group": 4, "no_op": False}, "block_type": "attention"}] * 8,
     "attn_config": {"kv_n_heads": 8},
+    "mamba_n_heads": 4,
+    "mamba_d_head": "auto",
+    "mamba_expand": 2,
+    "mamba_d_state": 16,
+    "mamba_n_groups": 1,
+    "mamba_d_conv": 4,
+    "conv_L_cache": None,
     "ffn_config": {"ffn_hidden_size": 8, "moe_num_experts": 4, "moe_top_k": 2},
 }
 MULTIMODAL = {

@@ -51,6 +51,7 @@ class PaperWorker:
     paths: frozenset[str] = frozenset()
     capability: tuple[int, ...] = ()
     driver: tuple[int, ...] = ()
+    bytes_per_s: float = 0.0
     reserved: int = 0
     """Bytes of each GPU that are not part of its capacity."""
     foreign: tuple[tuple[str, int], ...] = ()
@@ -70,6 +71,7 @@ class PaperWorker:
                 index=kinds[:i].count(kind),
                 capability=self.capability,
                 driver=self.driver,
+                bytes_per_s=self.bytes_per_s,
             )
             for i, kind in enumerate(kinds)
         )
@@ -177,10 +179,10 @@ class Paper:
         )
 
     @staticmethod
-    def shards(*, weight_bytes=40, **others):
+    def shards(**others):
         """What a model of four blocks takes in vLLM, and nothing else."""
         free = {"gpu_overhead_bytes": 0, "ram_overhead_bytes": 0}
-        return VllmSizes(weight_bytes=weight_bytes, block_count=4, context_length=512, **free, **others)
+        return VllmSizes(**{"weight_bytes": 40, "block_count": 4, "context_length": 512, **free, **others})
 
     @classmethod
     def request(cls, *, facts=None, options=None, workers=(), labels=None, **others):

@@ -57,6 +57,7 @@ def refused(choose):
     return refused
 
 
+@pytest.mark.rule("gpu-uuid")
 class TestWhatIsChosen:
     def test_is_used_although_another_would_be_better(self, paper, choose):
         fleet = [paper.Worker(name="a", gpus=(40, 40)), paper.Worker(name="best", gpus=(100,))]
@@ -130,6 +131,7 @@ class TestWhatIsChosen:
         assert choose(gpus("mac/gpu0"), replace(mac, ram=39)).placement is None
 
 
+@pytest.mark.rule("hand-exact")
 class TestGpusPerReplica:
     def test_each_replica_takes_exactly_so_many_and_no_two_the_same(self, paper):
         selection = gpus(*(f"a/gpu{i}" for i in range(6)), gpus_per_replica=2)
@@ -171,6 +173,7 @@ class TestGpusPerReplica:
         assert why.reason is PlacementReason.PARALLEL_SIZE_IMPOSSIBLE
 
 
+@pytest.mark.rule("hand-whole")
 class TestRefused:
     """Beside the chosen GPU there is always another that would do, and it is never taken."""
 

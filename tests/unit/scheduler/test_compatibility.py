@@ -274,6 +274,7 @@ class TestMixedHosts:
                 answers.append(paper.place(fleet.snapshot(), paper.request(options=self.MUST)))
             assert answers[0] == answers[1]
 
+    @pytest.mark.rule("one-kind")
     def test_vllm_takes_cards_of_one_kind(self, paper):
         kinds = (ROCM, CUDA, ROCM, CUDA)
         worker = self.host(paper, {CUDA, ROCM}, kinds, engine=VLLM)

@@ -1,5 +1,7 @@
 """Protos into the core's types and back."""
 
+import pytest
+
 from moorage.common.v1 import engine_pb2, model_facts_pb2, placement_pb2
 from moorage.registry.v1 import instance_pb2, model_pb2, worker_pb2
 from moorage_common.core.placement import (
@@ -84,6 +86,7 @@ class TestTenants:
     def instance(self, state, **fields):
         return instance_pb2.Instance(name="models/m/instances/i", state=state, **fields)
 
+    @pytest.mark.rule("claims-count", "until-stopped")
     def test_a_bound_instance_holds_its_claims_until_it_has_stopped(self):
         placement = placement_pb2.Placement(
             worker="workers/w",
@@ -103,6 +106,7 @@ class TestTenants:
         stopped = self.instance(instance_pb2.INSTANCE_STATE_STOPPED, placement=placement)
         assert tenant_from_proto(stopped) is None
 
+    @pytest.mark.rule("claims-later")
     def test_a_nominated_one_holds_nothing(self):
         for state in (instance_pb2.INSTANCE_STATE_FETCHING, instance_pb2.INSTANCE_STATE_FETCHED):
             tenant = tenant_from_proto(self.instance(state, worker="workers/w"))
@@ -163,6 +167,20 @@ class TestModels:
 
     def test_an_artifact_without_facts(self):
         assert facts_from_proto(model_facts_pb2.ModelFacts()) is None
+
+    def test_every_fact_of_a_model_in_safetensors(self):
+        fields = model_facts_pb2.SafetensorsFacts.DESCRIPTOR.fields_by_name
+        given = {
+            name: f"text {n}" if field.type == field.TYPE_STRING else n
+            for n, (name, field) in enumerate(fields.items(), 1)
+        }
+        given |= {"tensor_bytes_by_dtype": {"BF16": 7}, "category": engine_pb2.MODEL_CATEGORY_RERANKER}
+        facts = model_facts_pb2.SafetensorsFacts(**given)
+        found = facts_from_proto(model_facts_pb2.ModelFacts(safetensors=facts))
+        assert {name: getattr(found, name) for name in fields} == {
+            **given,
+            "category": ModelCategory.RERANKER,
+        }
 
     def test_the_engine_is_the_one_named_or_the_one_that_fits_the_files(self):
         llama_cpp = engine_pb2.ENGINE_KIND_LLAMA_CPP

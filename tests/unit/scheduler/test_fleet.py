@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from moorage_common.core.states import WorkerState
 from moorage_scheduler.core.cluster import RAM, Tenant
@@ -13,6 +14,7 @@ def row(snapshot, name, column):
     return getattr(snapshot.columns, column)[snapshot.rows.slots[name]].tolist()
 
 
+@pytest.mark.rule("available")
 def test_capacity_claims_and_foreign_use_give_what_is_available(paper):
     worker = paper.Worker(name="w", ram=100, gpus=(50, 60), foreign=((RAM, 5), ("w/gpu1", 7)))
     snapshot = paper.snapshot(worker, tenants=[("m", "w", {RAM: 10, "w/gpu1": 20})])
@@ -130,6 +132,7 @@ def test_with_tenant_answers_a_new_snapshot_and_leaves_the_old_one(paper):
     assert before.replicas == {}
 
 
+@pytest.mark.rule("event-driven")
 class TestWhatCouldHelp:
     """An instance that found no place is tried again only after a change that could help it."""
 
@@ -171,3 +174,163 @@ class TestWhatCouldHelp:
         fleet = paper.fleet(paper.Worker(name="w"))
         fleet.put_tenant("i", Tenant(model="m", worker="w"))
         assert not fleet.remove_tenant("i")
+
+
+def team(name="models/v", *, exclusive=True, **claims):
+    """An instance that w leads and x follows."""
+    return Tenant(
+        model=name,
+        worker="w",
+        subordinates=("x",),
+        exclusive=exclusive,
+        claims={(worker, pool): size for worker, pools in claims.items() for pool, size in pools.items()},
+    )
+
+
+HELD = {"w": {RAM: 10, "w/gpu0": 20}, "x": {"x/gpu0": 30}}
+
+
+class TestSeveralWorkers:
+    """An instance that several workers serve counts on each of them, with what it holds there."""
+
+    def fleet(self, paper, **others):
+        return paper.fleet(*(paper.Worker(name=n, ram=100, gpus=(50,)) for n in "wxy"), **others)
+
+    @pytest.mark.rule("claims-count")
+    def test_claims_count_on_every_member(self, paper):
+        snapshot = self.fleet(paper, tenants=[team(**HELD)]).snapshot()
+        assert row(snapshot, "w", "claimed")[:2] == [10, 20]
+        assert row(snapshot, "x", "claimed")[:2] == [0, 30]
+        assert row(snapshot, "w", "tenants")[:2] == row(snapshot, "x", "tenants")[:2] == [1, 1]
+        assert row(snapshot, "y", "tenants")[:2] == [0, 0]
+        assert snapshot.replicas["models/v"] == {
+            ("w", RAM): 1, ("w", "w/gpu0"): 1, ("x", RAM): 1, ("x", "x/gpu0"): 1,
+        }  # fmt: skip
+
+    def test_a_member_that_is_not_known_yet_gets_its_part_when_it_is(self, paper):
+        fleet = paper.fleet(paper.Worker(name="w", ram=100, gpus=(50,)))
+        fleet.put_tenant("i", team(**HELD))
+        fleet.put_worker(*paper.Worker(name="x", ram=100, gpus=(50,)).parts())
+        snapshot = fleet.snapshot()
+        assert row(snapshot, "x", "claimed")[:2] == [0, 30]
+        assert row(snapshot, "x", "exclusive") == 1
+        fleet.remove_worker("x")
+        fleet.remove_tenant("i")
+        fleet.put_worker(*paper.Worker(name="x", ram=100, gpus=(50,)).parts())
+        assert row(fleet.snapshot(), "x", "exclusive") == 0
+
+    def test_a_member_that_leaves_is_free(self, paper):
+        fleet = self.fleet(paper)
+        fleet.put_tenant("i", team(**HELD))
+        alone = replace(team(w=HELD["w"]), subordinates=(), exclusive=False)
+        assert fleet.put_tenant("i", alone), "what waits may hope for the worker that left"
+        snapshot = fleet.snapshot()
+        assert row(snapshot, "x", "claimed")[:2] == [0, 0]
+        assert row(snapshot, "x", "tenants")[:2] == [0, 0]
+        assert row(snapshot, "w", "exclusive") == row(snapshot, "x", "exclusive") == 0
+        assert snapshot.exclusives == {}
+
+    def test_with_tenant_answers_the_same_as_taking_it_in(self, paper):
+        for tenant in (team(**HELD), team(exclusive=False, **HELD), team()):
+            fleet = self.fleet(paper, tenants=[("models/v", "x", {RAM: 1}), ("m", "w", {"w/gpu0": 2})])
+            before = fleet.snapshot()
+            kept = {name: getattr(before.columns, name).copy() for name in column_names()}
+            assumed = before.with_tenant("i", tenant)
+            assert all(np.array_equal(getattr(before.columns, name), kept[name]) for name in column_names())
+            assert "i" not in before.exclusives.values()
+            fleet.put_tenant("i", tenant)
+            bound = fleet.snapshot()
+            for name in column_names():
+                assert np.array_equal(getattr(assumed.columns, name), getattr(bound.columns, name)), name
+            assert (assumed.replicas, assumed.exclusives) == (bound.replicas, bound.exclusives)
+
+    def test_with_tenant_of_one_memory_adds_up_both_parts_there(self, paper):
+        mac = paper.Worker(name="mac", ram=100, gpus=(1,), unified=True)
+        before = paper.snapshot(paper.Worker(name="w", ram=100), mac)
+        tenant = Tenant(model="m", worker="w", subordinates=("mac",), claims={("mac", RAM): 40})
+        after = before.with_tenant("i", tenant)
+        assert row(after, "mac", "claimed")[0] == 40
+        assert after.available[after.rows.slots["mac"], 0] == 60
+
+
+class TestExclusives:
+    """Which workers take part in a distributed vLLM instance, and in which."""
+
+    def fleet(self, paper):
+        return paper.fleet(*(paper.Worker(name=n, ram=100) for n in "wxy"))
+
+    def test_every_member_does_and_is_told_by_the_instances_name(self, paper):
+        fleet = self.fleet(paper)
+        fleet.put_tenant("models/v/instances/0", team())
+        snapshot = fleet.snapshot()
+        assert [row(snapshot, name, "exclusive") for name in "wxy"] == [1, 1, 0]
+        assert snapshot.exclusives == dict.fromkeys("wx", "models/v/instances/0")
+
+    @pytest.mark.rule("others-do-not-count")
+    def test_others_do_not(self, paper):
+        fleet = self.fleet(paper)
+        fleet.put_tenant("one-worker", Tenant(model="m", worker="w", claims={("w", RAM): 1}))
+        fleet.put_tenant("another-engine", team(exclusive=False))
+        snapshot = fleet.snapshot()
+        assert snapshot.columns.exclusive.sum() == 0
+        assert snapshot.exclusives == {}
+
+    def test_a_snapshot_keeps_its_own(self, paper):
+        fleet = self.fleet(paper)
+        fleet.put_tenant("a", team())
+        before = fleet.snapshot()
+        fleet.remove_tenant("a")
+        fleet.put_tenant("b", replace(team(), worker="y"))
+        assert before.exclusives == {"w": "a", "x": "a"}
+        assert fleet.snapshot().exclusives == {"y": "b", "x": "b"}
+
+    def test_of_two_the_one_that_is_left_is_told_whoever_ends_first(self, paper):
+        """The registry lets no two through; for a moment events may say so all the same."""
+        for ended, left in (("a", "b"), ("b", "a")):
+            fleet = self.fleet(paper)
+            fleet.put_tenant("a", team())
+            fleet.put_tenant("b", replace(team(), subordinates=("y",)))
+            assert row(fleet.snapshot(), "w", "exclusive") == 2
+            fleet.remove_tenant(ended)
+            snapshot = fleet.snapshot()
+            assert row(snapshot, "w", "exclusive") == 1
+            assert snapshot.exclusives["w"] == left
+            assert len(snapshot.exclusives) == 2
+            fleet.remove_tenant(left)
+            assert fleet.snapshot().exclusives == {}
+            assert fleet.snapshot().columns.exclusive.sum() == 0
+
+    def test_of_two_the_same_is_told_in_whatever_order_they_came(self, paper):
+        told = []
+        for order in ("ab", "ba"):
+            fleet = self.fleet(paper)
+            for name in order:
+                fleet.put_tenant(name, team())
+            told.append(dict(fleet.snapshot().exclusives))
+        assert told[0] == told[1]
+
+    def test_an_update_of_the_same_instance_counts_once(self, paper):
+        fleet = self.fleet(paper)
+        fleet.put_tenant("a", team())
+        fleet.put_tenant("a", team(w={RAM: 5}))
+        assert row(fleet.snapshot(), "w", "exclusive") == 1
+        fleet.put_tenant("a", replace(team(), worker="y"))
+        assert fleet.snapshot().exclusives == {"y": "a", "x": "a"}
+
+    def test_a_worker_that_comes_back_still_takes_part(self, paper):
+        fleet = self.fleet(paper)
+        fleet.put_tenant("a", team())
+        fleet.remove_worker("x")
+        fleet.put_worker(*paper.Worker(name="x", ram=100).parts())
+        assert row(fleet.snapshot(), "x", "exclusive") == 1
+
+    @pytest.mark.rule("event-driven")
+    def test_its_end_is_hope_for_what_waits(self, paper):
+        fleet = self.fleet(paper)
+        assert not fleet.put_tenant("a", team(w={RAM: 5}))
+        assert fleet.remove_tenant("a")
+
+    def test_one_that_ends_its_exclusivity_and_stays_is_hope_as_well(self, paper):
+        fleet = self.fleet(paper)
+        fleet.put_tenant("a", team(w={RAM: 5}))
+        assert fleet.put_tenant("a", team(exclusive=False, w={RAM: 5}))

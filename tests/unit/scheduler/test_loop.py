@@ -82,6 +82,7 @@ def running(records, desk):
             commit=desk,
             retries=Retries(backoff, clock=SystemClock(), random=Random(1)),
             policy=ScoringPolicy(),
+            predict=lambda snapshot, request, placement: None,
             explain_workers=5,
         )
         task = asyncio.create_task(loop.run())

@@ -140,6 +140,7 @@ class TestRequests:
         assert mirror.request_for(instance) is None
 
 
+@pytest.mark.rule("event-driven")
 class TestHope:
     def test_what_could_help(self, records, hope):
         records.worker(ram=GIB)

@@ -79,6 +79,7 @@ class TestPlaced:
         assert left.summary.startswith("fetched, for which it was fetched, can no longer take it")
 
 
+@pytest.mark.rule("never-or-not-now")
 class TestNotPlaced:
     def test_no_workers(self, paper):
         outcome = paper.place(paper.snapshot(), paper.request())
@@ -148,6 +149,7 @@ class TestNotPlaced:
             assert reasons(explanation, "linux") == [PlacementReason.WORKER_NOT_READY]
 
 
+@pytest.mark.rule("counts-first")
 class TestExplainedWorkers:
     def test_the_closest_come_first_and_the_limit_holds(self, paper):
         fleet = paper.snapshot(
@@ -173,6 +175,7 @@ class TestExplainedWorkers:
         ]
 
 
+@pytest.mark.rule("remedy")
 class TestRemedies:
     """What a remedy promises was tried: done, it makes the model fit."""
 

@@ -18,6 +18,7 @@ from moorage_scheduler.scorers import SCORERS
 from moorage_scheduler.scorers.artifact_locality import ArtifactLocalityScorer
 from moorage_scheduler.scorers.binpack import BinpackScorer
 from moorage_scheduler.scorers.fit import FitScorer
+from moorage_scheduler.scorers.speed import SpeedScorer
 from moorage_scheduler.scorers.spread import SpreadScorer
 from moorage_scheduler.scorers.stickiness import StickinessScorer
 
@@ -74,6 +75,7 @@ def test_the_fit_keeps_modes_apart_and_orders_within_them(paper, ask):
     assert min(gaps) >= FIT_GAP - 1e-9
 
 
+@pytest.mark.rule("binpack")
 class TestBinpack:
     def test_the_fullest_gpu_that_holds_it_counts(self, paper, ask):
         snapshot = paper.snapshot(
@@ -97,6 +99,7 @@ class TestBinpack:
         assert ask(BinpackScorer(), snapshot) == {"w": 0.6}
 
 
+@pytest.mark.rule("spread")
 class TestSpread:
     def test_the_models_own_instances_count_more_than_any_number_of_others(self, paper, ask):
         others = [("x", "busy", {}) for _ in range(50)]
@@ -114,6 +117,7 @@ class TestSpread:
         assert answer["a"] == answer["b"]
 
 
+@pytest.mark.rule("locality")
 def test_locality_is_for_artifacts_that_are_ready(paper, ask):
     fleet = [paper.Worker(name="a"), paper.Worker(name="b")]
     snapshot = paper.snapshot(
@@ -122,11 +126,32 @@ def test_locality_is_for_artifacts_that_are_ready(paper, ask):
     assert ask(ArtifactLocalityScorer(), snapshot) == {"a": 1.0, "b": 0.0}
 
 
+@pytest.mark.rule("sticky")
 def test_stickiness_is_for_the_last_worker(paper, ask):
     snapshot = paper.snapshot(paper.Worker(name="a"), paper.Worker(name="b"))
     assert ask(StickinessScorer(), snapshot, last_worker="b") == {"a": 0.0, "b": 1.0}
     assert ask(StickinessScorer(), snapshot, last_worker="gone") == {"a": 0.0, "b": 0.0}
     assert ask(StickinessScorer(), snapshot) == {"a": 0.0, "b": 0.0}
+
+
+@pytest.mark.rule("speed")
+class TestSpeed:
+    def test_the_card_that_reads_its_memory_faster_is_preferred(self, paper, ask):
+        fast = paper.Worker(name="fast", gpus=(40,), bytes_per_s=4e12)
+        snapshot = paper.snapshot(fast, paper.Worker(name="unknown", gpus=(40,)), paper.Worker(name="cpu"))
+        assert ask(SpeedScorer(), snapshot) == {"fast": 4e12, "unknown": 0.0, "cpu": 0.0}
+
+    def test_a_card_that_the_build_does_not_drive_makes_nothing_faster(self, paper, ask):
+        other = paper.Worker(name="w", gpus=(40,), bytes_per_s=4e12, drives=frozenset())
+        assert ask(SpeedScorer(), paper.snapshot(other)) == {"w": 0.0}
+
+    def test_among_equals_the_faster_is_chosen(self, paper):
+        fleet = [
+            paper.Worker(name=f"w{i}", gpus=(24 * paper.GIB,), bytes_per_s=1e12 * (1 + (i == 3)))
+            for i in range(5)
+        ]
+        for seed in "abcdef":
+            assert paper.place(paper.snapshot(*fleet), paper.request(seed=seed)).placement.worker == "w3"
 
 
 class TestRanking:
@@ -135,6 +160,7 @@ class TestRanking:
         return ranking, [given.view.worker(int(row)) for row in ranking.order]
 
     @pytest.mark.parametrize("strategy", PlacementStrategy)
+    @pytest.mark.rule("score-parts")
     def test_a_score_is_the_sum_of_its_parts(self, paper, candidates, strategy):
         fleet = [paper.Worker(name="a", gpus=(40,)), paper.Worker(name="b")]
         snapshot = paper.snapshot(*fleet, copies=[("artifacts/a", "b")])
@@ -166,6 +192,7 @@ class TestRanking:
         snapshot = paper.snapshot(*fleet, tenants=tenants, copies=[("artifacts/a", "a")])
         assert self.rank(candidates(snapshot))[1] == ["a", "b"]
 
+    @pytest.mark.rule("replay")
     def test_equals_are_ordered_by_the_seed_and_not_by_their_order(self, paper, candidates):
         fleet = [paper.Worker(name=f"w{i}") for i in range(6)]
         forth, back = paper.snapshot(*fleet), paper.snapshot(*fleet[::-1])

@@ -52,6 +52,7 @@ def find(paper):
     return find
 
 
+@pytest.mark.rule("preference")
 class TestPreference:
     def test_one_gpu_that_holds_everything(self, find):
         assert find(gpus=(42, 20)) == (Mode.ONE_GPU, 4, 1)
@@ -63,6 +64,7 @@ class TestPreference:
         for gpus in [(12, 32, 12, 22), (32, 22, 12, 12), (12, 12, 22, 32)]:
             assert find(gpus=gpus) == (Mode.SEVERAL_GPUS, 4, 2)
 
+    @pytest.mark.rule("many-gpus")
     def test_a_hundred_gpus_are_no_other_case(self, find):
         assert find(gpus=(12,) * 100, model=profile(*[10] * 100)) == (Mode.SEVERAL_GPUS, 100, 100)
 
@@ -70,6 +72,7 @@ class TestPreference:
         assert find(gpus=(32,)) == (Mode.PARTLY, 3, 1)
         assert find(gpus=(22, 12)) == (Mode.PARTLY, 3, 2)
 
+    @pytest.mark.rule("whole-layers")
     def test_layers_are_never_cut(self, find):
         assert find(gpus=(31,)) == (Mode.PARTLY, 2, 1)
 
@@ -79,6 +82,7 @@ class TestPreference:
     def test_no_gpu_leaves_everything_in_ram(self, find):
         assert find() == (Mode.CPU, 0, 0)
 
+    @pytest.mark.rule("whole-layers")
     def test_units_of_unequal_size_go_output_first(self, find):
         assert find(gpus=(32,), model=profile(25, 10, 1, 1)) == (Mode.PARTLY, 1, 1)
 
@@ -98,6 +102,7 @@ class TestRam:
         assert find(ram=28 + HOST + COMPUTING - 1, model=model)[0] is Mode.NOWHERE
 
 
+@pytest.mark.rule("gpu-layers")
 class TestOptions:
     def test_gpu_layers_are_neither_more_nor_fewer_than_asked_for(self, find):
         two = LlamaCppOptions(gpu_layers=2)
@@ -123,6 +128,7 @@ class TestOptions:
         assert find(gpus=(42,), drives=other) == (Mode.CPU, 0, 0)
 
 
+@pytest.mark.rule("unified-once")
 class TestUnifiedMemory:
     FULL = 40 + PER_GPU + HOST + BESIDE
 

@@ -302,6 +302,16 @@ def test_everything_that_is_wrong_is_listed_at_once():
     ]
 
 
+def test_a_card_that_shares_memory_needs_a_worker_that_does():
+    mac = 'workers { name: "workers/mac" ram_total_bytes: 1 accelerators { product: "M2 Ultra" } }'
+    assert violations(mac + MODEL) == [
+        (
+            "workers[0].accelerators[0].memory_total_bytes",
+            "shares the CPU's memory, as unified_memory would say: say how much memory it has",
+        )
+    ]
+
+
 def test_more_replicas_than_anybody_can_read_of_are_refused():
     models = "".join(
         f'models {{ name: "models/m{n}" sizes {{ block_weight_bytes: 1 }} replicas: 9000 }}' for n in range(3)

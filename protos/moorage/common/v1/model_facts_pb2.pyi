@@ -110,6 +110,7 @@ class SafetensorsFacts(_message.Message):
     EXPERT_BLOCK_COUNT_FIELD_NUMBER: _builtins.int
     QUANTIZATION_GROUP_SIZE_FIELD_NUMBER: _builtins.int
     RECURRENT_STATE_BYTES_FIELD_NUMBER: _builtins.int
+    RECURRENT_BLOCK_COUNT_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """Architecture as config.json names it, e.g. "LlamaForCausalLM"."""
     model_type: _builtins.str
@@ -153,7 +154,7 @@ class SafetensorsFacts(_message.Message):
     sliding_window_block_count: _builtins.int
     """How many blocks use the sliding window."""
     attention_block_count: _builtins.int
-    """How many blocks keep keys and values; the others are recurrent."""
+    """How many blocks keep keys and values."""
     latent_values_per_token: _builtins.int
     """Values that a token keeps of multi-head latent attention, in each block. 0: not used."""
     expert_count: _builtins.int
@@ -170,6 +171,8 @@ class SafetensorsFacts(_message.Message):
     """How many values along a row share a quantisation scale, or along a side of a square that does. 0: whole rows do."""
     recurrent_state_bytes: _builtins.int
     """Bytes that one recurrent block keeps of one request. 0: not told."""
+    recurrent_block_count: _builtins.int
+    """How many blocks keep a recurrent state, also beside keys and values. The rest keeps nothing."""
     @_builtins.property
     def tensor_bytes_by_dtype(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Bytes of the tensors by their number format, e.g. "BF16"."""
@@ -208,10 +211,11 @@ class SafetensorsFacts(_message.Message):
         expert_block_count: _builtins.int = ...,
         quantization_group_size: _builtins.int = ...,
         recurrent_state_bytes: _builtins.int = ...,
+        recurrent_block_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attention_block_count", b"attention_block_count", "block_count", b"block_count", "category", b"category", "context_length", b"context_length", "dtype", b"dtype", "embedding_bytes", b"embedding_bytes", "expert_block_count", b"expert_block_count", "expert_bytes", b"expert_bytes", "expert_count", b"expert_count", "expert_feed_forward_length", b"expert_feed_forward_length", "expert_used_count", b"expert_used_count", "feed_forward_length", b"feed_forward_length", "head_count", b"head_count", "head_count_kv", b"head_count_kv", "head_size", b"head_size", "hidden_size", b"hidden_size", "latent_values_per_token", b"latent_values_per_token", "model_type", b"model_type", "parameter_count", b"parameter_count", "quantization", b"quantization", "quantization_bits", b"quantization_bits", "quantization_group_size", b"quantization_group_size", "recurrent_state_bytes", b"recurrent_state_bytes", "sliding_window", b"sliding_window", "sliding_window_block_count", b"sliding_window_block_count", "tensor_bytes_by_dtype", b"tensor_bytes_by_dtype", "total_tensor_bytes", b"total_tensor_bytes", "tower_bytes", b"tower_bytes", "vision_head_count", b"vision_head_count", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attention_block_count", b"attention_block_count", "block_count", b"block_count", "category", b"category", "context_length", b"context_length", "dtype", b"dtype", "embedding_bytes", b"embedding_bytes", "expert_block_count", b"expert_block_count", "expert_bytes", b"expert_bytes", "expert_count", b"expert_count", "expert_feed_forward_length", b"expert_feed_forward_length", "expert_used_count", b"expert_used_count", "feed_forward_length", b"feed_forward_length", "head_count", b"head_count", "head_count_kv", b"head_count_kv", "head_size", b"head_size", "hidden_size", b"hidden_size", "latent_values_per_token", b"latent_values_per_token", "model_type", b"model_type", "parameter_count", b"parameter_count", "quantization", b"quantization", "quantization_bits", b"quantization_bits", "quantization_group_size", b"quantization_group_size", "recurrent_block_count", b"recurrent_block_count", "recurrent_state_bytes", b"recurrent_state_bytes", "sliding_window", b"sliding_window", "sliding_window_block_count", b"sliding_window_block_count", "tensor_bytes_by_dtype", b"tensor_bytes_by_dtype", "total_tensor_bytes", b"total_tensor_bytes", "tower_bytes", b"tower_bytes", "vision_head_count", b"vision_head_count", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,6 +9,7 @@ from moorage_common.modelfiles.config_defaults import VISION_HEADS
 from moorage_common.modelfiles.config_keys import MAX_BLOCKS, ConfigKeys
 from moorage_common.modelfiles.config_layers import RECURRENT, read_layers
 from moorage_common.modelfiles.config_quantization import Quantization
+from moorage_common.modelfiles.config_state import recurrent_state_bytes
 from moorage_common.modelfiles.safetensors_facts import SafetensorsFacts
 from moorage_common.modelfiles.safetensors_weights import WeightSums
 
@@ -79,6 +80,11 @@ def safetensors_facts(
         expert_count=experts,
         expert_used_count=_experts_used(language, experts),
         category=read_category(architecture, files),
+        expert_feed_forward_length=_expert_feed_forward_length(language) if experts else 0,
+        expert_block_count=min(weights.expert_block_count(shape.blocks), shape.blocks),
+        quantization_group_size=quantization.group_size,
+        recurrent_block_count=layers.recurrent,
+        recurrent_state_bytes=recurrent_state_bytes(language) if layers.recurrent else 0,
     )
 
 
@@ -131,7 +137,8 @@ def _heads_kv(language: ConfigKeys, heads: int) -> int:
 
 def _head_size(language: ConfigKeys, hidden: int, heads: int) -> int:
     if _latent_values(language):
-        return language.number("qk_nope_head_dim", default=0) + language.number("qk_rope_head_dim")
+        size = language.number("qk_nope_head_dim", default=0) + language.number("qk_rope_head_dim")
+        return language.believable("values of a head", size)
     given = language.number("head_dim", "hidden_size_per_head", "attention_head_dim", default=0)
     return given or (hidden // heads if heads else 0)
 
@@ -141,12 +148,13 @@ def _latent_values(language: ConfigKeys) -> int:
     rank = language.number("kv_lora_rank", default=0)
     if not rank or language.model_type in _NOT_LATENT:
         return 0
-    return rank + language.number("qk_rope_head_dim")
+    return language.believable("values of a latent vector", rank + language.number("qk_rope_head_dim"))
 
 
 def _feed_forward_length(language: ConfigKeys, hidden: int) -> int:
+    usual = min(4 * hidden, 2**31 - 1)
     if nested := language.section("ffn_config"):
-        return nested.number("ffn_hidden_size", default=4 * hidden)
+        return nested.number("ffn_hidden_size", default=usual)
     return language.number(
         "intermediate_size",
         "ffn_hidden_size",
@@ -154,7 +162,7 @@ def _feed_forward_length(language: ConfigKeys, hidden: int) -> int:
         "n_inner",
         "shared_intermediate_size",
         "moe_intermediate_size",
-        default=min(4 * hidden, 2**31 - 1),
+        default=usual,
     )
 
 
@@ -181,6 +189,17 @@ def _experts_used(language: ConfigKeys, experts: int) -> int:
         default=experts,
     )
     return min(used, experts)
+
+
+def _expert_feed_forward_length(language: ConfigKeys) -> int:
+    return (language.section("ffn_config") or language).number(
+        "moe_intermediate_size",
+        "expert_ffn_hidden_size",
+        "moe_ffn_hidden_size",
+        "intermediate_size",
+        "ffn_hidden_size",
+        default=0,
+    )
 
 
 def _vision_heads(config: ConfigKeys) -> int:

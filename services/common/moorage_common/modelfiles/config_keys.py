@@ -119,6 +119,11 @@ class ConfigKeys:
             raise self.fail(f"it gives no {' nor '.join(self._section + name for name in names)}")
         return default
 
+    def size(self, name: str) -> int:
+        """A whole number; 0 when there is none, or it is negative, which stands for none."""
+        value = self._values.get(name)
+        return 0 if value is None or (type(value) is int and value < 0) else self._whole(name, value)
+
     def list(self, name: str) -> Sequence[object]:
         """A list with at most one entry per layer, or a string as its characters; empty when there is none."""
         value = self._values.get(name)
@@ -140,6 +145,12 @@ class ConfigKeys:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _MAX_NUMBER:
             raise self.fail(f"{self._section}{name} is {show(value)}")
         return float(value)
+
+    def believable(self, what: str, number: int, *, limit: int = _MAX_NUMBER) -> int:
+        """A number that was computed of others; raises when it is too large."""
+        if number > limit:
+            raise self.fail(f"{number:,} {what} are more than is believed")
+        return number
 
     def fail(self, problem: str) -> FailedPrecondition:
         """The error for what the file says."""

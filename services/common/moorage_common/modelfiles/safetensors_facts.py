@@ -46,7 +46,7 @@ class SafetensorsFacts:
     """Tokens that a sliding-window block attends to. 0: no sliding window."""
     sliding_window_block_count: int
     attention_block_count: int
-    """Blocks that keep keys and values; the others are recurrent."""
+    """Blocks that keep keys and values."""
     latent_values_per_token: int
     """Values that a token keeps of multi-head latent attention, in each block. 0: not used."""
     expert_count: int
@@ -59,5 +59,7 @@ class SafetensorsFacts:
     """Blocks that have experts. 0: all, if any."""
     quantization_group_size: int = 0
     """Values along a row that share a quantisation scale, or along a side of a square that does. 0: whole rows do."""
+    recurrent_block_count: int = 0
+    """Blocks that keep a recurrent state, also beside keys and values. The rest keeps nothing."""
     recurrent_state_bytes: int = 0
     """Bytes that one recurrent block keeps of one request. 0: not told."""

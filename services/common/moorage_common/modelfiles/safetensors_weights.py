@@ -57,6 +57,7 @@ class WeightSums:
         self.embedding_rows = 0
         """Rows of the token embedding: the tokens of the vocabulary, or some more to make them even."""
         self._bits = quantized_bits
+        self._expert_modules: set[str] = set()
         # By the hashes of their names, which are longer; two names of one model share one in a billion models.
         self._owners: dict[int, str] = {}
 
@@ -75,9 +76,15 @@ class WeightSums:
             self.tower_bytes += size
         elif is_expert(tensor.name):
             self.expert_bytes += size
+            self._expert_modules.add(tensor.name.partition(".experts.")[0])
         elif is_embedding(tensor.name):
             self.embedding_bytes += size
             self.embedding_rows = max(self.embedding_rows, tensor.shape[0] if len(tensor.shape) == 2 else 0)
+
+    def expert_block_count(self, block_count: int) -> int:
+        """How many blocks have experts, of so many; those after them predict several tokens."""
+        blocks = {_block(name) for name in self._expert_modules}
+        return sum(0 <= block < block_count for block in blocks)
 
     def missing(self, names: Iterable[str]) -> str:
         """The first of those names that no tensor has; empty when there is none."""
@@ -104,6 +111,13 @@ class WeightSums:
             return 0
         container = _CONTAINER_BITS.get(tensor.dtype, 0)
         return tensor.elements * container // self._bits if container > self._bits else tensor.elements
+
+
+def _block(name: str) -> int:
+    """The number of the block that a tensor is in, which its name has as a part. -1: it is in none."""
+    parts = name.split(".", 5)[:5]
+    number = next((part for part in parts if part.isdecimal() and len(part) < 5), "")
+    return int(number) if number and "mtp" not in parts else -1
 
 
 def is_tower(name: str) -> bool:

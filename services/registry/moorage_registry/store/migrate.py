@@ -46,7 +46,8 @@ async def migrate(url: str) -> None:
     finally:
         if child.returncode is None:
             child.kill()
-    if await _revision(url) != newest:
+    if child.returncode:
+        await _revision(url)  # raises what to wait for, if it was the database that went away
         raise Internal(
             f"the database's tables could not be brought to revision {newest}: the lines above say why"
         )

@@ -67,6 +67,11 @@ def _safetensors(facts: model_facts_pb2.SafetensorsFacts) -> SafetensorsFacts:
         expert_count=facts.expert_count,
         expert_used_count=facts.expert_used_count,
         category=MODEL_CATEGORY.from_proto(facts.category) if facts.category else ModelCategory.LLM,
+        expert_feed_forward_length=facts.expert_feed_forward_length,
+        expert_block_count=facts.expert_block_count,
+        quantization_group_size=facts.quantization_group_size,
+        recurrent_block_count=facts.recurrent_block_count,
+        recurrent_state_bytes=facts.recurrent_state_bytes,
     )
 
 

@@ -108,18 +108,16 @@ class WorkerReader:
             return ACCELERATOR_KIND.from_proto(card.kind)
         product = self._table(card.product)
         if product is None:
-            told = f"nothing is known of {card.product!r}" if card.product else "no product is given"
-            self._problems.add(f"{path}.kind", f"{told}: say how it is driven")
+            self._problems.add(f"{path}.kind", f"{_unknown(card)}: say how it is driven")
         return product.kind if product else AcceleratorKind.CUDA
 
     def _memory(self, card: pb.SimulatedAccelerator, path: str) -> int:
-        if card.memory_total_bytes:
-            return card.memory_total_bytes
         product = self._table(card.product)
-        if product is None or not product.memory_bytes:
-            told = f"nothing is known of {card.product!r}" if card.product else "no product is given"
+        size = card.memory_total_bytes or (product.memory_bytes if product else 0)
+        if not size:
+            told = "shares the CPU's memory, as unified_memory would say" if product else _unknown(card)
             self._problems.add(f"{path}.memory_total_bytes", f"{told}: say how much memory it has")
-        return product.memory_bytes if product else 0
+        return size
 
     def _cards(
         self, worker: pb.SimulatedWorker, kinds: list[AcceleratorKind], path: str
@@ -173,6 +171,10 @@ class WorkerReader:
                 self._problems.add(at, f"{RAM!r} is the name of another pool of memory")
             elif own.setdefault(card.uuid, position) != position or elsewhere != path:
                 self._problems.add(at, f"{card.uuid} identifies another card already")
+
+
+def _unknown(card: pb.SimulatedAccelerator) -> str:
+    return f"nothing is known of {card.product!r}" if card.product else "no product is given"
 
 
 def _any_build(kind: EngineKind, versions: frozenset[str]) -> tuple[Engine, ...]:

@@ -103,8 +103,8 @@ class Fleet:
         self._tenants[name] = tenant
         for member in tenant.members:
             self._residents.setdefault(member, set()).add(name)
-        self._count(name, tenant, 1)
-        return before is not None and (before.members != tenant.members or not _covers(tenant, before))
+        self._count(tenant, 1)
+        return before is not None and not _covers(tenant, before)
 
     def remove_tenant(self, name: str) -> bool:
         """Takes in that an instance is neither nominated nor bound."""
@@ -189,7 +189,7 @@ class Fleet:
         self._set("architecture", slot, ARCHITECTURES.of(worker.cpu_architecture))
         self._set("accelerators", slot, ACCELERATORS.bits(card.kind for card in worker.accelerators))
         self._set("unified", slot, worker.unified_memory)
-        for column in ("kinds", "capability", "driver", "total", "sort", "capacity", "foreign"):
+        for column in ("kinds", "capability", "driver", "bandwidth", "total", "sort", "capacity", "foreign"):
             self._own(column)[slot] = 0
         cards = worker.accelerators[:1] if worker.unified_memory else worker.accelerators
         for position, card in enumerate(cards, start=0 if worker.unified_memory else 1):
@@ -197,6 +197,7 @@ class Fleet:
             self._set("kinds", at, ACCELERATORS.of(card.kind))
             self._set("capability", at, number(card.capability))
             self._set("driver", at, number(card.driver))
+            self._set("bandwidth", at, card.bytes_per_s)
         self._recount(slot, worker)
 
     def _put_condition(self, slot: int, worker: Worker, condition: Condition) -> bool:
@@ -239,10 +240,10 @@ class Fleet:
                 self._residents[member].discard(name)
                 if not self._residents[member]:
                     del self._residents[member]
-            self._count(name, tenant, -1)
+            self._count(tenant, -1)
         return tenant
 
-    def _count(self, name: str, tenant: Tenant, sign: int) -> None:
+    def _count(self, tenant: Tenant, sign: int) -> None:
         counts = self._own_counts(tenant.model)
         for place in places(tenant):
             counts[place] = counts.get(place, 0) + sign
@@ -252,20 +253,18 @@ class Fleet:
             del self._replicas[tenant.model]
         for member in tenant.members:
             if tenant.exclusive:
-                self._note_exclusive(member, name, sign)
+                self._note_exclusive(member)
             slot = self._slots.get(member)
             if slot is not None and (worker := self._workers[slot]) is not None:
                 self._add(slot, worker, tenant, sign)
 
-    def _note_exclusive(self, member: str, name: str, sign: int) -> None:
+    def _note_exclusive(self, member: str) -> None:
         self._unshare()
-        if sign > 0:
-            self._exclusives[member] = name
-        elif self._exclusives.get(member) == name:
-            others = (o for o in self._residents.get(member, ()) if self._tenants[o].exclusive)
-            self._exclusives[member] = min(others, default="")
-            if not self._exclusives[member]:
-                del self._exclusives[member]
+        serving = [name for name in self._residents.get(member, ()) if self._tenants[name].exclusive]
+        if serving:
+            self._exclusives[member] = min(serving)
+        else:
+            self._exclusives.pop(member, None)
 
     def _add(self, slot: int, worker: Worker, tenant: Tenant, sign: int) -> None:
         claimed, tenants = self._own("claimed"), self._own("tenants")
@@ -286,5 +285,8 @@ def takes_instances(condition: Condition) -> bool:
 
 
 def _covers(tenant: Tenant, before: Tenant) -> bool:
+    """Whether an instance stands in the way of all that it stood in the way of before."""
+    if tenant.members != before.members or (before.exclusive and not tenant.exclusive):
+        return False
     held: Mapping[Pool, int] = tenant.claims
     return all(held.get(pool, 0) >= size for pool, size in before.claims.items())

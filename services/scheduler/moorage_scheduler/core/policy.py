@@ -17,17 +17,18 @@ class ScoringPolicy:
     spread: float = 9.0
     artifact_locality: float = 2.0
     stickiness: float = 0.5
+    speed: float = 0.4
     lead: float = 5.0
     """For what the leader of several workers brings."""
     strategy: PlacementStrategy = PlacementStrategy.SPREAD
     """For models that name none."""
 
     def __post_init__(self) -> None:
-        others = (self.binpack, self.spread, self.artifact_locality, self.stickiness, self.lead)
-        if min(others) < 0:
+        always = (self.artifact_locality, self.stickiness, self.speed)
+        one_of = (self.binpack, self.spread, self.lead)
+        if min(*always, *one_of) < 0:
             raise ValueError("a scorer's weight is not negative")
-        of_strategy = max(self.binpack, self.spread, self.lead)
-        if self.fit * FIT_GAP <= of_strategy + self.artifact_locality + self.stickiness:
+        if self.fit * FIT_GAP <= max(one_of) + sum(always):
             raise ValueError(f"the fit's weight times {FIT_GAP} must be more than the other weights together")
 
     def weight_of(self, scorer: str) -> float:

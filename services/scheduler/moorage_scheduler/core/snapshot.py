@@ -50,6 +50,8 @@ class Columns:
     """[slot, pool]: compute capability, by `versions.number`."""
     driver: Int64s
     """[slot, pool]: version of the driver, by `versions.number`."""
+    bandwidth: Floats
+    """[slot, pool]: bytes a second that the accelerator reads from it at most; 0: not known."""
     total: Int64s
     """[slot, pool]: all of its bytes."""
     sort: NDArray[np.int32]
@@ -214,6 +216,7 @@ def empty_columns(slots: int, pools: int) -> dict[str, NDArray[Any]]:
         "kinds": np.zeros(two, np.uint8),
         "capability": np.zeros(two, np.int64),
         "driver": np.zeros(two, np.int64),
+        "bandwidth": np.zeros(two, np.float64),
         "total": np.zeros(two, np.int64),
         "sort": np.zeros(two, np.int32),
         "capacity": np.zeros(two, np.int64),

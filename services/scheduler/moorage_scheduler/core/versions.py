@@ -8,7 +8,7 @@ from packaging.version import InvalidVersion, Version
 UNKNOWN = 2**62
 """The number of a version that is not known: it is taken for new enough."""
 
-_NUMBERS = re.compile(r"v?(\d{1,9}(?:\.\d{1,9})*)")
+_NUMBERS = re.compile(r"v?(\d{1,9}(?:\.\d{1,9})*)", re.ASCII)
 _PART = 2**15
 _PARTS = 4
 

@@ -33,7 +33,8 @@ def attention(graph: Graph, plan: Plan, block: int, normed: Tensor) -> Tensor:
     if _rotates(plan, value):
         rotation = graph.input(f"rotation of values, {cache}", FLOAT_BYTES * _ROTATION**2)
         values = _rotated(graph, values, rotation)
-    for tensor in (query, values, keys):
+    plain = plan.cached and not any(plan.facts.sliding_window_blocks)
+    for tensor in (query, values, keys) if plain else (query, keys, values):
         graph.run(tensor)
     result = _attend(graph, plan, block, query, (keys, values))
     if _rotates(plan, value):

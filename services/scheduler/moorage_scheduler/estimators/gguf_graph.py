@@ -14,7 +14,7 @@ from moorage_scheduler.estimators.graph import Device, Graph, Tensor
 EMBEDDED = 3
 """Embeddings of a whole batch that a GPU has to itself: of tokens, of tokens among images, and of images among them."""
 _ALIKE = 3
-"""Blocks of one kind that are gone through: the next ones find the buffer as the one before left it."""
+"""Blocks of one kind that are gone through at least: the next ones find the buffer as the one before left it."""
 
 
 def model_graph(plan: Plan) -> Graph:
@@ -48,12 +48,10 @@ def _embedded(graph: Graph, plan: Plan) -> Tensor:
 
 
 def _blocks(plan: Plan) -> Iterator[int]:
-    """Blocks from the first to the last, without those that only repeat what two like them did."""
+    """Blocks from the first until there were some of each kind, and the last: the rest repeats what those did."""
     facts = plan.facts
-    count = facts.block_count - facts.nextn_block_count
-    seen: Counter[tuple[object, ...]] = Counter()
-    for block in range(count):
-        kind = (
+    kinds = [
+        (
             facts.head_counts[block],
             facts.block_key_elements[block],
             facts.block_state_bytes[block],
@@ -61,9 +59,16 @@ def _blocks(plan: Plan) -> Iterator[int]:
             bool(facts.block_expert_bytes[block]),
             plan.slides(block),
         )
-        seen[kind] += 1
-        if seen[kind] <= _ALIKE or block == count - 1:
+        for block in range(facts.block_count - facts.nextn_block_count)
+    ]
+    missing = {kind: min(count, _ALIKE) for kind, count in Counter(kinds).items()}
+    for block, kind in enumerate(kinds):
+        if missing or block == len(kinds) - 1:
             yield block
+        if kind in missing:
+            missing[kind] -= 1
+            if not missing[kind]:
+                del missing[kind]
 
 
 def _block(graph: Graph, plan: Plan, block: int, state: Tensor, rows: int) -> Tensor:

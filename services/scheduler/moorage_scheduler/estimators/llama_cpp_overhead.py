@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from moorage_common.core.states import AcceleratorKind
 
 _MIB = 2**20
-PROCESS_BYTES = 31 * _MIB
-"""RAM of the engine's code, its threads' stacks and its scratch, measured with next to no model."""
+PROCESS_BYTES = 34 * _MIB
+"""RAM of the engine's code and its threads' stacks, measured with next to no model, after prompts of 6,000 tokens."""
 TOKEN_BYTES = 300
 """RAM that the tokenizer keeps per token of the vocabulary, measured with vocabularies of 8,000 to 260,000."""
 DRIVER_BYTES: Mapping[AcceleratorKind, int] = {

@@ -56,14 +56,10 @@ class KeysAndValues:
             return 0
         group = _group_size([sort.blocks for sort in sorts])
         pages = 1 + sum(-(-sort.blocks // group) * sort.pages for sort in sorts)
-        if self._recurrent and not self.options.enforce_eager:
+        if self.facts.recurrent_block_count and not self.options.enforce_eager:
             # Each request of a captured batch has a state of its own (vllm/config/compilation.py).
             pages = max(pages, self.options.max_num_seqs)
         return pages * stage.part_of(group) * page
-
-    @property
-    def _recurrent(self) -> int:
-        return self.facts.block_count - self.facts.attention_block_count
 
     def _token_bytes(self, tensor: int) -> int:
         # A latent vector is one head, and there is no part of it that a rank could do without.
@@ -74,7 +70,7 @@ class KeysAndValues:
 
     def _page_tokens(self, tensor: int, kind: AcceleratorKind) -> int:
         least = _ASCEND_PAGE_TOKENS if kind is AcceleratorKind.CANN else _PAGE_TOKENS
-        if not self._recurrent or not self.facts.attention_block_count:
+        if not self.facts.recurrent_block_count or not self.facts.attention_block_count:
             return least
         # A page of keys and values is made as large as a state (`_align_hybrid_block_size`, platforms/interface.py).
         return least * -(-self._state_bytes(tensor) // (least * self._token_bytes(tensor)))
@@ -101,7 +97,7 @@ class KeysAndValues:
         sorts = [
             _Sort(blocks=full, pages=-(-self.length // tokens)),
             _Sort(blocks=windowed, pages=-(-kept // tokens) + 1),
-            _Sort(blocks=self._recurrent, pages=_STATES),
+            _Sort(blocks=self.facts.recurrent_block_count, pages=_STATES),
         ]
         return [sort for sort in sorts if sort.blocks]
 

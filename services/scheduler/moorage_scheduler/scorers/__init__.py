@@ -8,6 +8,7 @@ from moorage_scheduler.scorers.artifact_locality import ArtifactLocalityScorer
 from moorage_scheduler.scorers.base import Scorer
 from moorage_scheduler.scorers.binpack import BinpackScorer
 from moorage_scheduler.scorers.fit import FitScorer
+from moorage_scheduler.scorers.speed import SpeedScorer
 from moorage_scheduler.scorers.spread import SpreadScorer
 from moorage_scheduler.scorers.stickiness import StickinessScorer
 
@@ -18,12 +19,14 @@ SCORERS: Mapping[PlacementStrategy, tuple[Scorer, ...]] = MappingProxyType(
             BinpackScorer(),
             ArtifactLocalityScorer(),
             StickinessScorer(),
+            SpeedScorer(),
         ),
         PlacementStrategy.SPREAD: (
             FitScorer(),
             SpreadScorer(),
             ArtifactLocalityScorer(),
             StickinessScorer(),
+            SpeedScorer(),
         ),
     }
 )

@@ -1,5 +1,7 @@
 """A model's needs in the form that a search adds up."""
 
+from copy import copy
+
 import numpy as np
 
 from moorage_scheduler.core.codes import ACCELERATORS
@@ -20,6 +22,8 @@ class Demand:
         self.goal = total if self.fixed_units is None else self.fixed_units
         self.may_offload = not options.forbid_cpu_offload
         """Whether units may be in RAM beside GPUs."""
+        self.must_hold_all = self.fixed_units is not None or options.forbid_cpu_offload
+        """Whether GPUs must hold all units that are to go there, if they hold any."""
         self.exact_gpus = exact_gpus
         """How many GPUs must hold units. 0: as few as will do."""
         on_gpu = [0]
@@ -35,6 +39,12 @@ class Demand:
         """[kind]: what each GPU that is used takes besides."""
         for kind, parts in profile.per_gpu.items():
             self.per_gpu[ACCELERATORS.of(kind)] = parts.total
+
+    def exactly(self, gpus: int) -> "Demand":
+        """The same, with units on so many GPUs."""
+        other = copy(self)
+        other.exact_gpus = gpus
+        return other
 
 
 def _in_ram(profile: MemoryProfile) -> list[int]:

@@ -10,20 +10,24 @@ so that as few take part as will do.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice, permutations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moorage_scheduler.core.cluster import RAM
-from moorage_scheduler.core.layers.alone import rooms
 from moorage_scheduler.core.layers.demand import Demand
+from moorage_scheduler.core.layers.lineup import Lineup
 from moorage_scheduler.core.layers.shares import Share, Sharer, claims_of
 from moorage_scheduler.core.offer import Gpu, View
 from moorage_scheduler.core.packing import Mode, Spot, Team
-from moorage_scheduler.core.snapshot import Int64s
 
-_MOST_TRIED = 50
-"""Leaders that are tried in the hope that one of them holds everything."""
+_MOST_ORDERED = 4
+"""Workers that follow, up to which all their orders are tried."""
+_MOST_POLISHED = 3
+"""Times that the GPUs of the best team are looked at once more."""
+_MOST_TRIED = 200
+"""Leaders that are tried in the hope that one of them holds everything, or anything."""
 
 
 class Gathering:
@@ -33,72 +37,91 @@ class Gathering:
         self._demand = demand
         self._view = view
         self._sharer = Sharer(demand=demand, strategy=view.strategy, seed=view.request.seed)
-        self._usable = usable_memory(demand, view)
+        self._lineup = Lineup(demand, view)
         self._ready, self._ties = view.has_artifact(), view.ties()
-        order = np.lexsort((self._ties, ~self._ready, -self._usable))
-        self._order = [int(row) for row in order if self._usable[row] > 0 and view.offer.distributes[row]]
         self._gpus: dict[int, tuple[Gpu, ...]] = {}
-        rows = np.array(self._order, np.intp)
-        shared = np.where(view.offer.shares_memory, view.offer.available[:, 0], 0)[rows].sum()
-        together = rooms(demand, view.offer)[rows].clip(min=0).sum() + shared
-        self._suffices = bool(together >= demand.on_gpus[demand.goal])
-        """Whether all GPUs together have room for everything, were there no gaps."""
 
     def teams(self, limit: int) -> Sequence[Team]:
         """Returns what they would hold together under each leader, best first."""
         found: list[Team] = []
-        if self._must_hold_all and not self._suffices:
-            return found
-        for tried, leader in enumerate(self._leaders(), start=1):
+        for leader in islice(self._leaders(), _MOST_TRIED):
             team = self._team(leader)
             if team is not None:
                 found.append(team)
-            if len(found) >= limit and (tried >= _MOST_TRIED or not self._hopes_for_more(found)):
+            if len(found) >= limit and not self._hopes_for_more(found):
                 break
-        found.sort(
-            key=lambda team: (
-                -team.spot.mode,
-                -team.usable,
-                len(team.spot.subordinates),
-                not self._ready[team.leader],
-                self._ties[team.leader],
-            )
-        )
+        found.sort(key=self._rank)
+        if found:
+            best = self._polished(found[0])
+            found = [best, *(team for team in found[1:] if team.leader != best.leader)]
         return found[:limit]
 
-    @property
-    def _must_hold_all(self) -> bool:
-        return self._demand.fixed_units is not None or not self._demand.may_offload
+    def _rank(self, team: Team) -> tuple[int, ...]:
+        """What orders teams, best first."""
+        leader, others = team.leader, len(team.spot.subordinates)
+        ties = int(self._ties[leader])
+        return (-team.spot.mode, -team.usable, others, int(not self._ready[leader]), ties)
+
+    def _polished(self, best: Team) -> Team:
+        """The best team of just the GPUs that a team uses: choosing them by hand must give the same."""
+        for _ in range(_MOST_POLISHED):
+            rows, kinds = self._used(best)
+            uses = int(np.count_nonzero(kinds))
+            if uses == self._demand.exact_gpus:
+                return best
+            given = replace(self._view.offer.rows(rows), kinds=kinds)
+            view = View(self._view.snapshot, self._view.request, given, self._view.strategy)
+            again = next(iter(Gathering(self._demand.exactly(uses), view).teams(1)), None)
+            if again is None:
+                return best
+            again = replace(again, leader=int(rows[again.leader]))
+            if again.spot == best.spot or self._rank(again) > self._rank(best):
+                return best
+            best = again
+        return best
+
+    def _used(self, team: Team) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+        """The rows of a team, and the kinds of the cards that hold something there."""
+        holds = {(claim.worker, claim.pool) for claim in team.spot.claims if claim.layers}
+        names = (self._view.worker(team.leader), *team.spot.subordinates)
+        rows = np.array([row for row in map(self._view.row_of, names) if row is not None], np.intp)
+        kinds = np.zeros_like(self._view.offer.kinds[rows])
+        for place, row in enumerate(rows.tolist()):
+            worker = self._view.snapshot.rows.at(int(self._view.offer.slots[row]))
+            for position, pool in enumerate(worker.pools):
+                if (worker.name, pool) in holds:
+                    kinds[place, position] = self._view.offer.kinds[row, position]
+        return rows, kinds
 
     def _hopes_for_more(self, found: Sequence[Team]) -> bool:
         """Whether GPUs could hold everything under another leader: where gaps are depends on who leads."""
-        return self._suffices and all(team.spot.mode is not Mode.DISTRIBUTED for team in found)
+        return self._lineup.suffices and all(team.spot.mode is not Mode.DISTRIBUTED for team in found)
 
     def _leaders(self) -> Iterator[int]:
         """The one that was nominated already is among those that are tried."""
         wanted = self._view.request.selection.primary_worker
-        nominated = self._view.row_of(self._view.request.nominated_worker)
-        ram = self._view.offer.available[:, 0]
-        # What RAM holds is least when everything is on GPUs.
-        able = [row for row in self._order if ram[row] >= self._demand.in_ram[self._demand.goal]]
-        able.sort(key=lambda row: row != nominated)
-        return (row for row in able if not wanted or self._view.worker(row) == wanted)
+        first = self._view.row_of(wanted or self._view.request.nominated_worker)
+        leaders = self._lineup.leaders().tolist()
+        if first is not None and first in leaders:
+            yield first
+        if not wanted:
+            yield from (row for row in leaders if row != first)
 
     def _team(self, leader: int) -> Team | None:
         demand = self._demand
-        shares = self._exactly(leader) if demand.exact_gpus else self._settled(leader)
+        shares = self._exactly(leader) if demand.exact_gpus else _flat(self._gathered(leader))
         units = shares[-1].stop if shares else 0
         name = self._view.worker(leader)
         subordinates = tuple(dict.fromkeys(share.gpu.worker for share in shares if share.remote))
         if not subordinates or not any(share.gpu.worker == name for share in shares):
             return None
-        if units < demand.goal and self._must_hold_all:
+        if units < demand.goal and demand.must_hold_all:
             return None
         if not self._leader_has_room(leader, shares, units):
             return None
         return Team(
             leader=leader,
-            usable=self._brought(leader, [share for share in shares if not share.remote]),
+            usable=self._brought(leader, [share.gpu for share in shares if not share.remote]),
             spot=Spot(
                 claims=claims_of(demand, name, shares),
                 mode=Mode.DISTRIBUTED if units == demand.total_units else Mode.DISTRIBUTED_PARTLY,
@@ -107,24 +130,39 @@ class Gathering:
             ),
         )
 
-    def _settled(self, leader: int) -> tuple[Share, ...]:
-        """Orders by the GPUs that hold something: choosing those by hand must give the same."""
-        filled = self._filled((row, self._cards(row, leader)) for row in self._led_by(leader))
-        order = sorted(
-            filled,
-            key=lambda row: (
-                row != leader,
-                -self._brought(row, filled[row]),
-                not self._ready[row],
-                self._ties[row],
-            ),
+    def _ordered(self, leader: int, cards: Mapping[int, Sequence[Gpu]], *, uses: int) -> tuple[Share, ...]:
+        """Fills just so many GPUs: where gaps are depends on the order of those that follow. Empty: it cannot."""
+        followers = sorted(
+            cards.keys() - {leader},
+            key=lambda row: (-self._brought(row, cards[row]), not self._ready[row], self._ties[row]),
         )
-        once = _flat(filled)
-        if order == list(filled):
-            return once
-        again = _flat(self._filled((row, [share.gpu for share in filled[row]]) for row in order))
-        alike = len(again) == len(once) and again[-1].stop == once[-1].stop
-        return again if alike else once
+        best: tuple[Share, ...] = ()
+        for order in permutations(followers) if len(followers) <= _MOST_ORDERED else [followers]:
+            shares = _flat(self._filled((row, cards[row]) for row in (leader, *order) if row in cards))
+            if len(shares) == uses and (not best or shares[-1].stop > best[-1].stop):
+                best = shares
+            if best and best[-1].stop == self._demand.goal:
+                break
+        return best
+
+    def _gathered(self, leader: int) -> dict[int, tuple[Share, ...]]:
+        """Fills the GPUs of one worker after the other, passing over those that cannot hold the next unit."""
+        found = self._filled([(leader, self._cards(leader, leader))])
+        start = found[leader][-1].stop if found else self._demand.goal
+        seen = 0
+        while start < self._demand.goal:
+            position = self._lineup.next_follower(seen, start)
+            if position is None:
+                break
+            row, seen = int(self._lineup.rows[position]), position + 1
+            if row == leader:
+                continue
+            shares = self._sharer.fill(
+                self._cards(row, leader), start=start, stop=self._demand.goal, remote=True
+            )
+            if shares:
+                found[row], start = shares, shares[-1].stop
+        return found
 
     def _filled(self, supply: Iterable[tuple[int, Sequence[Gpu]]]) -> dict[int, tuple[Share, ...]]:
         """Fills the GPUs of one row after the other, first those of the one that leads."""
@@ -139,24 +177,22 @@ class Gathering:
                 found[row], start = shares, shares[-1].stop
         return found
 
-    def _led_by(self, leader: int) -> Iterator[int]:
-        yield leader
-        yield from (row for row in self._order if row != leader)
-
-    def _brought(self, row: int, shares: Sequence[Share]) -> int:
-        """Bytes of a row's GPUs that hold something."""
-        if any(share.gpu.pool == RAM for share in shares):
+    def _brought(self, row: int, gpus: Sequence[Gpu]) -> int:
+        """Bytes of some of a row's GPUs, all of the memory that one shares with RAM."""
+        if any(gpu.pool == RAM for gpu in gpus):
             return int(self._view.offer.available[row, 0])
-        return sum(share.gpu.available for share in shares)
+        return sum(gpu.available for gpu in gpus)
 
     def _exactly(self, leader: int) -> tuple[Share, ...]:
         """Every one of so many GPUs holds something: as few workers as have so many."""
-        shares = _flat(self._filled((row, self._cards(row, leader)) for row in self._led_by(leader)))
-        if len(shares) == self._demand.exact_gpus:
+        others = (row for row in self._lineup.rows.tolist() if row != leader)
+        chosen = {row: self._cards(row, leader) for row in (leader, *others)}
+        shares = self._ordered(leader, chosen, uses=self._demand.exact_gpus)
+        if shares:
             return shares
         cards: list[Gpu] = []
-        for row in self._led_by(leader):
-            largest_first = self._sharer.largest_first(self._cards(row, leader), remote=row != leader)
+        for row, gpus in chosen.items():
+            largest_first = self._sharer.largest_first(gpus, remote=row != leader)
             cards += largest_first[: self._demand.exact_gpus - len(cards)]
         if len(cards) < self._demand.exact_gpus:
             return ()
@@ -190,13 +226,3 @@ class Gathering:
 
 def _flat(filled: Mapping[int, tuple[Share, ...]]) -> tuple[Share, ...]:
     return tuple(share for shares in filled.values() for share in shares)
-
-
-def usable_memory(demand: Demand, view: View) -> Int64s:
-    """[row]: bytes available, summed over those GPUs that can hold at least one layer."""
-    given = view.offer
-    holding = rooms(demand, given) >= demand.smallest_unit
-    cards: NDArray[np.int64] = np.where(holding, given.available[:, 1:], 0).sum(axis=1)
-    one_memory = given.available[:, 0]
-    fits = one_memory - demand.per_gpu[given.kinds[:, 0]] >= demand.smallest_unit
-    return np.where(given.shares_memory, np.where(fits, one_memory, 0), cards)

@@ -35,6 +35,14 @@ class CardFit:
         ]
         self._found: dict[ParallelShape, CardNeeds] = {}
 
+    def takeable(self) -> Mask:
+        """Returns, as [row, pool], cards that have free what is taken of them; all where the shape decides how much."""
+        offered: Mask = self._given.kinds != 0
+        share = self._needs.utilization
+        if share is None:
+            return offered
+        return np.asarray(offered & (self._given.available >= np.ceil(self._given.total * share)))
+
     def of(self, shape: ParallelShape) -> CardNeeds:
         """Returns what a shape takes of each card. Of a pipeline, the stage that needs most counts."""
         if shape not in self._found:

@@ -67,7 +67,7 @@ class Gathering:
         if self._exact_gpus:
             yield self._exact_gpus
             return
-        cards = int((self._view.offer.kinds[self._may] != 0).sum())
+        cards = int(counts_by_kind(self._view.offer, self._fit.takeable())[self._may].sum(axis=0).max())
         yield from range(2, min(cards, _MOST_GPUS) + 1)
 
     def _supplies(self, shape: ParallelShape) -> Iterator[_Supply]:
