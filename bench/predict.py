@@ -109,8 +109,8 @@ def cache_bytes() -> int:
     times = {size: 1 / _read_speed(size) for size in sizes}
     fast, slow = times[sizes[0]], times[sizes[-1]]
     held = {size: (slow - times[size]) / (slow - fast) for size in sizes[:-1]}
-    # As predictions have it, nothing is held of half as much again as the cache holds.
-    return max((int(2 * size / (3 - min(1.0, part))) for size, part in held.items() if part > 0.1), default=0)
+    # As predictions have it, nothing is held of half as much again as the cache holds. Small parts are noise.
+    return max((int(2 * size / (3 - min(1.0, part))) for size, part in held.items() if part > 0.3), default=0)
 
 
 def _read_speed(size: int) -> float:
