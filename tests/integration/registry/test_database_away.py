@@ -20,6 +20,8 @@ from moorage.registry.v1 import instance_pb2, watch_service_pb2, worker_pb2, wor
 from moorage_cli.launcher.pgurls import with_database
 from moorage_cli.launcher.postgres import EmbeddedPostgres
 from moorage_common.core.errors import ErrorReason, MoorageError, Unavailable
+from moorage_common.rpc.probe import is_serving
+from moorage_common.runtime.telemetry import Telemetry
 from moorage_registry.convert.events import encode_change, with_revision
 from moorage_registry.store.database import Database, translated
 from moorage_registry.store.events import sequence
@@ -79,11 +81,19 @@ async def insist(call):
                 await asyncio.sleep(0.1)
 
 
+async def until_serving(running):
+    """Tables are there a moment before the registry does everything that it does."""
+    async with asyncio.timeout(30):
+        while not await is_serving(running.address, Telemetry(service="test")):
+            await asyncio.sleep(0.05)
+
+
 async def test_a_killed_database_comes_back_and_everything_goes_on(run_registry, own_postgres, capsys):
     urls = own_postgres.urls
     async with run_registry(database_url=urls.application, migration_database_url=urls.owner) as running:
         fleet = Fleet(running.client)
-        await insist(fleet.register)
+        await until_serving(running)
+        await fleet.register()
         await fleet.create("before")
         watch = running.client.watch.Watch(watch_service_pb2.WatchRequest(initial_state=True))
         names = []
@@ -120,7 +130,8 @@ async def test_an_outage_longer_than_a_lease_costs_no_worker_its_place(run_regis
     settings = {"database_url": urls.application, "migration_database_url": urls.owner, "lease_ttl_s": 3.0}
     async with run_registry(**settings) as running:
         fleet = Fleet(running.client)
-        await insist(fleet.register)
+        await until_serving(running)
+        await fleet.register()
         async with fleet.agent():
             await fleet.create()
             await fleet.resolve_all()
@@ -147,7 +158,8 @@ async def test_an_outage_longer_than_a_lease_costs_no_worker_its_place(run_regis
 async def test_an_agent_is_told_that_the_database_is_away(run_registry, own_postgres):
     urls = own_postgres.urls
     async with run_registry(database_url=urls.application, migration_database_url=urls.owner) as running:
-        registered = await insist(Fleet(running.client).register)
+        await until_serving(running)
+        registered = await Fleet(running.client).register()
         beat = worker_service_pb2.HeartbeatRequest(worker="workers/gpu-01", lease_id=registered.lease_id)
         beats: asyncio.Queue = asyncio.Queue()
 
