@@ -112,6 +112,18 @@ FAMILIES: list[Callable[[Random], Shape]] = [
         random, "jamba", quantization=_plain(random), state=16, experts=8, experts_used=2, expert_width=0
     ),
     lambda random: replace(_square(random, "lfm2"), tied=True),
+    lambda random: _dense(
+        random,
+        "gemma4",
+        tied=True,
+        window=512,
+        head_length=256,
+        own_embedding=random.choice([0, 128]),
+        quantization=_plain(random),
+    ),
+    lambda random: replace(
+        _dense(random, "qwen35", quantization=_plain(random)), hidden=1024, inner=2048, state=128, groups=4
+    ),
     lambda random: replace(
         _experts(random, "qwen3next", quantization=_plain(random)),
         hidden=1024,

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from lab.gguf_files import GgufModel, Tensor, Value
 
-_NORMED_QUERIES = frozenset({"qwen3", "qwen3moe", "gemma3", "qwen3next"})
-_NORMS_BEHIND = frozenset({"gemma2", "gemma3"})
+_NORMED_QUERIES = frozenset({"qwen3", "qwen3moe", "gemma3", "gemma4", "qwen3next", "qwen35"})
+_NORMS_BEHIND = frozenset({"gemma2", "gemma3", "gemma4"})
+_DELTA_NETS = frozenset({"qwen3next", "qwen35"})
 _ONLY_MAMBA = frozenset({"mamba", "mamba2"})
-_STATE_GROUPS = frozenset({"mamba2", "falcon-h1", "granitehybrid", "nemotron_h", "qwen3next"})
+_STATE_GROUPS = frozenset({"mamba2", "falcon-h1", "granitehybrid", "nemotron_h", "qwen3next", "qwen35"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,8 @@ class Shape:
     experts_used: int = 0
     expert_width: int = 0
     window: int = 0
+    own_embedding: int = 0
+    """Values of the embeddings that each block has of its own."""
     latent: int = 512
     """Values of a compressed key, without those that turn."""
     inner: int = 1024
@@ -90,7 +93,7 @@ def _mamba(shape: Shape) -> dict[str, Value]:
 
 def _ranks(shape: Shape) -> int:
     """Heads of a recurrent block; in the first Mamba, which has none, the width of its time step."""
-    if shape.architecture == "qwen3next":
+    if shape.architecture in _DELTA_NETS:
         return shape.inner // shape.state
     return shape.inner // shape.head_length if shape.architecture in _STATE_GROUPS else shape.hidden // 8
 
@@ -124,11 +127,29 @@ _OF_ARCHITECTURE: Mapping[str, Callable[[Shape], dict[str, Value]]] = {
     "jamba": _mamba,
     "falcon-h1": _mamba,
     "granitehybrid": _mamba,
+    "gemma4": lambda shape: {
+        "attention.key_length": 2 * shape.head_length,
+        "attention.value_length": 2 * shape.head_length,
+        "attention.key_length_swa": shape.head_length,
+        "attention.value_length_swa": shape.head_length,
+        "attention.sliding_window_pattern": [_slides(block) for block in range(shape.blocks)],
+        "embedding_length_per_layer_input": shape.own_embedding,
+        "rope.dimension_count": 2 * shape.head_length,
+        "rope.dimension_count_swa": shape.head_length,
+    },
+    "qwen35": lambda shape: (
+        _mamba(shape) | {"rope.dimension_count": 32, "rope.dimension_sections": [11, 11, 10, 0]}
+    ),
     "qwen3next": lambda shape: (
         _mamba(shape) | {"rope.dimension_count": 32, "expert_shared_feed_forward_length": shape.expert_width}
     ),
     "lfm2": lambda _: {"shortconv.l_cache": 3},
 }
+
+
+def _slides(block: int) -> bool:
+    """Whether a block of gemma4 has a window, and then shorter heads."""
+    return block % 4 != 3
 
 
 def _attends(shape: Shape, block: int) -> bool:
@@ -148,6 +169,13 @@ def _tensors(shape: Shape) -> Iterator[Tensor]:
     )
     if not shape.tied:
         yield Tensor("output.weight", (shape.hidden, shape.vocabulary), shape.quantization)
+    if shape.architecture == "gemma4":
+        yield Tensor("rope_freqs.weight", (shape.head_length,))
+    if shape.own_embedding:
+        width = shape.own_embedding * shape.blocks
+        yield Tensor("per_layer_token_embd.weight", (width, shape.vocabulary), shape.quantization)
+        yield Tensor("per_layer_model_proj.weight", (shape.hidden, width), shape.quantization)
+        yield Tensor("per_layer_proj_norm.weight", (shape.own_embedding,))
     for number in range(shape.blocks):
         block = _Block(shape, number)
         yield from block.tensors()
@@ -166,7 +194,7 @@ class _Block:
         yield from self._mixing()
         if shape.architecture in _ONLY_MAMBA:
             return
-        if shape.architecture == "qwen3next":
+        if shape.architecture in _DELTA_NETS:
             yield self._vector("post_attention_norm.weight", shape.hidden)
         else:
             yield self._vector(
@@ -176,6 +204,10 @@ class _Block:
             yield self._vector("post_attention_norm.weight", shape.hidden)
             yield self._vector("post_ffw_norm.weight", shape.hidden)
         yield from self._experts() if self._has_experts() else self._feed_forward("", shape.feed_forward)
+        if shape.own_embedding:
+            yield self._matrix("inp_gate.weight", shape.hidden, shape.own_embedding)
+            yield self._matrix("proj.weight", shape.own_embedding, shape.hidden)
+            yield self._vector("post_norm.weight", shape.hidden)
 
     def _mixing(self) -> Iterator[Tensor]:
         match self._shape.architecture:
@@ -184,7 +216,7 @@ class _Block:
             case "falcon-h1":
                 yield from self._attention()
                 yield from self._mamba2()
-            case "qwen3next":
+            case "qwen3next" | "qwen35":
                 yield from self._attention() if self._number % 4 == 3 else self._delta_net()
             case _ if _attends(self._shape, self._number):
                 yield from self._attention()
@@ -196,17 +228,19 @@ class _Block:
                 yield from self._mamba2()
 
     def _attention(self) -> Iterator[Tensor]:
-        shape = self._shape
-        queries, keys = shape.heads * shape.head_length, shape.heads_kv * shape.head_length
+        shape, length = self._shape, self._shape.head_length
+        if shape.architecture == "gemma4" and not _slides(self._number):
+            length *= 2
+        queries, keys = shape.heads * length, shape.heads_kv * length
         # Beside each query there is a gate.
-        asked = 2 * queries if shape.architecture == "qwen3next" else queries
+        asked = 2 * queries if shape.architecture in _DELTA_NETS else queries
         yield self._matrix("attn_q.weight", shape.hidden, asked)
         yield self._matrix("attn_k.weight", shape.hidden, keys)
         yield self._matrix("attn_v.weight", shape.hidden, keys)
         yield self._matrix("attn_output.weight", queries, shape.hidden)
         if shape.architecture in _NORMED_QUERIES or shape.architecture == "lfm2":
-            yield self._vector("attn_q_norm.weight", shape.head_length)
-            yield self._vector("attn_k_norm.weight", shape.head_length)
+            yield self._vector("attn_q_norm.weight", length)
+            yield self._vector("attn_k_norm.weight", length)
         if shape.architecture == "qwen2":
             yield self._vector("attn_q.bias", queries)
             yield self._vector("attn_k.bias", keys)
@@ -259,7 +293,11 @@ class _Block:
         yield self._vector("ssm_conv1d.weight", 4, convolved)
         yield self._vector("ssm_dt.bias", heads)
         yield self._vector("ssm_a", heads)
-        yield self._matrix("ssm_ba.weight", shape.hidden, 2 * heads)
+        if shape.architecture == "qwen35":
+            yield self._matrix("ssm_beta.weight", shape.hidden, heads)
+            yield self._matrix("ssm_alpha.weight", shape.hidden, heads)
+        else:
+            yield self._matrix("ssm_ba.weight", shape.hidden, 2 * heads)
         yield self._vector("ssm_norm.weight", shape.inner // heads)
         yield self._matrix("ssm_out.weight", shape.inner, shape.hidden)
 

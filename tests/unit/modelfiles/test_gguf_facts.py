@@ -177,6 +177,15 @@ def test_what_a_model_is_for(new_llama, kinds, facts_of, architecture, pooling, 
     assert facts_of(gguf).category is category
 
 
+def test_embeddings_of_each_blocks_own(new_llama, kinds, facts_of):
+    gguf = new_llama(architecture="gemma4")
+    assert facts_of(gguf).own_embedding_length == 0
+    assert (
+        facts_of(gguf.key("gemma4.embedding_length_per_layer_input", kinds.U32, 256)).own_embedding_length
+        == 256
+    )
+
+
 def test_a_projector_beside_a_model(new_gguf, new_llama, kinds, facts_of):
     projector = (
         new_gguf().key("general.architecture", kinds.STRING, "clip").tensor("v.patch_embd.weight", (32, 8))

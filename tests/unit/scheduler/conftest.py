@@ -128,6 +128,7 @@ class Paper:
             context_length=8192,
             embedding_length=1024,
             vocabulary_size=32000,
+            own_embedding_length=0,
             feed_forward_lengths=(4096,) * blocks,
             head_counts=(16,) * blocks,
             head_counts_kv=(8,) * blocks,

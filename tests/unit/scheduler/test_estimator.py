@@ -12,7 +12,7 @@ from moorage_scheduler.core.request import LlamaCppOptions
 from moorage_scheduler.estimators.gguf import gguf_profile
 from moorage_scheduler.estimators.gguf_compute import on_cpu, on_gpus
 from moorage_scheduler.estimators.gguf_context import context_of
-from moorage_scheduler.estimators.gguf_flash import unsupported, uses_flash
+from moorage_scheduler.estimators.gguf_flash import refused, uses_flash
 from moorage_scheduler.estimators.gguf_kv import kept_per_block
 
 MIB = 2**20
@@ -148,13 +148,15 @@ class TestFlashAttention:
     def test_one_architecture_does_without_whatever_is_wished(self, paper):
         facts = paper.facts(architecture="grok")
         assert not uses_flash(facts, LlamaCppOptions(flash_attention=FlashAttention.ON), None)
-        assert "needs flash attention" in unsupported(facts, LlamaCppOptions(kv_cache_type=KvCacheType.Q8_0))
+        assert refused(facts, LlamaCppOptions(kv_cache_type=KvCacheType.Q8_0)).needed == "flash attention"
+        assert refused(facts, LlamaCppOptions()) is None
 
     def test_heads_that_cannot_be_quantised(self, paper):
         options = LlamaCppOptions(kv_cache_type=KvCacheType.Q4_0)
-        assert "80 and 80" in unsupported(paper.facts(key_length=80, value_length=80), options)
-        assert unsupported(paper.facts(key_length=96, value_length=96), options) == ""
-        assert unsupported(paper.facts(key_length=80, value_length=80), LlamaCppOptions()) == ""
+        odd = paper.facts(key_length=80, value_length=80)
+        assert refused(odd, options).available == "80 for keys, 80 for values"
+        assert refused(paper.facts(key_length=96, value_length=96), options) is None
+        assert refused(odd, LlamaCppOptions()) is None
 
 
 class TestCompute:
@@ -237,6 +239,15 @@ class TestCompute:
             facts, context_length=8192
         )
         assert more > 16 * 512 * 8192 * 4 / MIB * 0.8
+
+    def test_embeddings_of_each_blocks_own_are_in_ram(self, paper):
+        facts = self.shape(paper, 512, 512, 256, 1536)
+        own = replace(facts, own_embedding_length=256)
+        size, context_of_both = 4 * 512 * 256 * 4, context(facts, context_length=1024)
+        without, with_own = (on_gpus(f, context_of_both, flash=True, unpacks=False) for f in (facts, own))
+        assert size <= with_own.host - without.host <= 3.1 * size
+        assert with_own.gpu - without.gpu < size
+        assert self.cpu_mib(own) - self.cpu_mib(facts) > size / MIB
 
     def test_several_gpus_have_inputs_of_four_batches(self, paper):
         facts = self.shape(paper, 512, 512, 256, 1536)

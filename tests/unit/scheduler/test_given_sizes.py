@@ -8,6 +8,7 @@ from moorage_scheduler.core.parallel import ParallelShape
 from moorage_scheduler.core.request import LlamaCppOptions, VllmOptions
 from moorage_scheduler.core.sizes import LayerSizes, VllmSizes
 from moorage_scheduler.estimators.layer_sizes import layer_profile
+from moorage_scheduler.estimators.llama_cpp_overhead import PROCESS_BYTES
 from moorage_scheduler.estimators.vllm import Card, vllm_needs
 
 MIB, GIB = 2**20, 2**30
@@ -119,7 +120,7 @@ class TestLlamaCpp:
         gpu = profile.on_gpu(0, 2, CUDA)
         assert (gpu.weights, gpu.kv_cache, gpu.compute, gpu.overhead) == (35, 20, 100, 512 * MIB)
         ram = profile.in_ram(2)
-        assert (ram.weights, ram.kv_cache, ram.compute, ram.overhead) == (30 + 7, 40, 200, 31 * MIB)
+        assert (ram.weights, ram.kv_cache, ram.compute, ram.overhead) == (30 + 7, 40, 200, PROCESS_BYTES)
 
     def test_without_a_wish_it_is_the_models_own_context_up_to_4096(self):
         assert layer_profile(self.SIZES, LlamaCppOptions()).context_length == 4096

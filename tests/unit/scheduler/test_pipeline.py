@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from moorage_common.core.placement import MemoryPart, OperatingSystem, PlacementReason, Verdict
+from moorage_common.core.placement import KvCacheType, MemoryPart, OperatingSystem, PlacementReason, Verdict
 from moorage_common.core.states import AcceleratorKind, WorkerState
 from moorage_scheduler.core.cluster import RAM
 from moorage_scheduler.core.pipeline import released
@@ -20,6 +20,20 @@ def reasons(explanation, worker):
 
 def counts(explanation):
     return {item.reason: item.worker_count for item in explanation.reason_counts}
+
+
+class TestImpossible:
+    def test_a_cache_that_llama_cpp_cannot_keep(self, paper):
+        odd = paper.facts(key_length=80, value_length=80)
+        request = paper.request(facts=odd, options=LlamaCppOptions(kv_cache_type=KvCacheType.Q8_0))
+        placement, explanation = _both(paper.place(paper.snapshot(paper.Worker(name="w")), request))
+        assert placement is None
+        assert explanation.verdict is Verdict.NEVER_FITS
+        assert [item.reason for item in explanation.rejections] == [PlacementReason.MODEL_UNSUPPORTED]
+        assert explanation.summary == (
+            "can go nowhere: needs heads of a multiple of 32 values, and it is 80 for keys, 80 for values."
+            " llama.cpp cannot keep this model's cache as Q8_0: leave kv_cache_type at F16"
+        )
 
 
 class TestPlaced:

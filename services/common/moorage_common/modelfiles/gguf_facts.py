@@ -38,6 +38,8 @@ class GgufFacts:
     """Context that the model was trained for, in tokens."""
     embedding_length: int
     vocabulary_size: int
+    own_embedding_length: int
+    """Values of the embeddings that each block has of its own for a token. 0: there are none."""
     feed_forward_lengths: tuple[int, ...]
     """Per block."""
     head_counts: tuple[int, ...]
@@ -153,6 +155,7 @@ def gguf_facts(headers: Sequence[GgufHeader]) -> GgufFacts:
         context_length=keys.model_number("context_length", at_least=1),
         embedding_length=keys.model_number("embedding_length", at_least=1),
         vocabulary_size=_vocabulary_size(keys, embedding),
+        own_embedding_length=keys.model_number("embedding_length_per_layer_input", default=0),
         feed_forward_lengths=keys.feed_forward_lengths(),
         head_counts=attention.head_counts,
         head_counts_kv=attention.head_counts_kv,

@@ -88,6 +88,7 @@ def _gguf(facts: model_facts_pb2.GgufFacts) -> GgufFacts:
         context_length=facts.context_length,
         embedding_length=facts.embedding_length,
         vocabulary_size=facts.vocabulary_size,
+        own_embedding_length=facts.own_embedding_length,
         feed_forward_lengths=_per_block(facts.feed_forward_lengths, blocks),
         head_counts=_per_block(facts.head_counts, blocks),
         head_counts_kv=_per_block(facts.head_counts_kv, blocks),

@@ -13,6 +13,7 @@ from moorage_scheduler.core.request import Facts, LlamaCppOptions, Request, Vllm
 from moorage_scheduler.core.shards.packing import shard_packing
 from moorage_scheduler.core.sizes import LayerSizes, VllmSizes
 from moorage_scheduler.estimators.gguf import gguf_profile
+from moorage_scheduler.estimators.gguf_flash import refused
 from moorage_scheduler.estimators.layer_sizes import layer_profile
 from moorage_scheduler.estimators.vllm import vllm_needs
 
@@ -57,6 +58,9 @@ def _packing(
     facts = known.facts
     match engine, facts:
         case EngineKind.LLAMA_CPP, GgufFacts():
+            why_not = refused(facts, options)
+            if why_not:
+                return Obstacles((why_not,))
             return layer_packing(partial(gguf_profile, facts), options, exact_gpus)
         case EngineKind.LLAMA_CPP, LayerSizes():
             return layer_packing(partial(layer_profile, facts), options, exact_gpus)

@@ -1,8 +1,9 @@
 """Where llama.cpp computes attention without its whole matrix in memory."""
 
-from moorage_common.core.placement import FlashAttention, KvCacheType
+from moorage_common.core.placement import FlashAttention, KvCacheType, PlacementReason
 from moorage_common.core.states import AcceleratorKind
 from moorage_common.modelfiles.gguf_facts import GgufFacts
+from moorage_scheduler.core.explanation import Rejection
 from moorage_scheduler.core.request import LlamaCppOptions
 
 _WITHOUT = frozenset({"grok"})
@@ -37,19 +38,28 @@ def uses_flash(facts: GgufFacts, options: LlamaCppOptions, kind: AcceleratorKind
     return all(_has_kernel(kind, *shape) for shape in _shapes(facts))
 
 
-def unsupported(facts: GgufFacts, options: LlamaCppOptions) -> str:
-    """Returns why llama.cpp would refuse these options for this model. Empty: it would not."""
+def refused(facts: GgufFacts, options: LlamaCppOptions) -> Rejection | None:
+    """Returns why llama.cpp would not load this model with these options. None: it would."""
     cache = options.kv_cache_type
     if cache is KvCacheType.F16 or not any(facts.block_key_elements):
-        return ""
+        return None
     if not uses_flash(facts, options, None):
-        return f"a {cache} cache needs flash attention, which {facts.architecture} does without here"
-    for key, value, _ in _shapes(facts):
+        return _refused(cache, "flash attention", f"{facts.architecture} without it")
+    for key, value, _ in sorted(_shapes(facts)):
         if key % _BLOCK or value % _BLOCK:
-            return (
-                f"a {cache} cache needs heads of a multiple of {_BLOCK} values; these have {key} and {value}"
+            return _refused(
+                cache, f"heads of a multiple of {_BLOCK} values", f"{key} for keys, {value} for values"
             )
-    return ""
+    return None
+
+
+def _refused(cache: KvCacheType, needed: str, available: str) -> Rejection:
+    return Rejection(
+        reason=PlacementReason.MODEL_UNSUPPORTED,
+        needed=needed,
+        available=available,
+        remedy=f"llama.cpp cannot keep this model's cache as {cache}: leave kv_cache_type at F16",
+    )
 
 
 def _shapes(facts: GgufFacts) -> set[tuple[int, int, int]]:

@@ -11,6 +11,7 @@ from moorage_common.modelfiles.architectures import (
     Recurrence,
     Recurrent,
 )
+from moorage_scheduler.estimators import gguf_own_embeddings as own_embeddings
 from moorage_scheduler.estimators.gguf_attention import attention, latent_attention
 from moorage_scheduler.estimators.gguf_feed_forward import feed_forward, feeds_forward
 from moorage_scheduler.estimators.gguf_plan import FLOAT_BYTES, INDEX_BYTES, Plan
@@ -27,12 +28,17 @@ _ALIKE = 3
 def model_graph(plan: Plan) -> Graph:
     """Returns the graph that llama.cpp reserves its buffers for: as many tokens at once as there may be."""
     graph = Graph()
+    looked_up = own_embeddings.look_up(graph, plan)
     state = _embedded(graph, plan)
+    own = own_embeddings.joined(graph, looked_up, state) if looked_up else None
+    graph.device = plan.device
     blocks = list(_blocks(plan))
     rows = plan.tokens
     for block in blocks:
         rows = plan.context.outputs if block == blocks[-1] else plan.tokens
         state = _block(graph, plan, block, state, rows)
+        if own:
+            state = own_embeddings.added(graph, plan, own, state, rows)
     state = _norm(graph, state)
     graph.run(graph.compute(FLOAT_BYTES * plan.facts.vocabulary_size * rows, state, kept=True))
     return graph

@@ -8,6 +8,8 @@ from moorage_scheduler.estimators.gguf_plan import FLOAT_BYTES, Plan
 from moorage_scheduler.estimators.gguf_rwkv import rwkv6, rwkv7
 from moorage_scheduler.estimators.graph import Graph, Tensor
 
+_FIRST_DELTA_NET = "qwen3next"
+
 
 def recurrent(graph: Graph, plan: Plan, block: int, normed: Tensor) -> Tensor:
     """Returns what a block's recurrence makes of its normed input."""
@@ -75,16 +77,17 @@ def _delta_net(graph: Graph, plan: Plan, block: int, normed: Tensor) -> Tensor:
     inner, channels = plan.floats(facts.recurrent_inner_length), _channels(plan)
     heads, groups = plan.floats(facts.recurrent_head_count), facts.recurrent_group_count
     mixed = graph.compute(plan.floats(channels), normed)
-    strengths = graph.view(graph.compute(2 * heads, normed))
-    taken = graph.revise(graph.compute(heads, strengths))
-    faded = graph.revise(graph.compute(heads, strengths))
+    first = facts.architecture == _FIRST_DELTA_NET
+    # What is taken in of a token, and how much of the rest fades, come out of one matrix there, and then of two.
+    strengths = [graph.view(graph.compute(2 * heads, normed))] * 2 if first else [normed, normed]
+    taken, faded = (graph.revise(graph.compute(heads, strength)) for strength in strengths)
     joined = _convolution(graph, plan, channels, mixed)
     states = _states(graph, plan, block)
     convolved = graph.revise(joined)
     keys = []
     for _ in ("query", "key"):
         key = graph.compute(plan.floats(groups * facts.recurrent_state_length), graph.view(convolved))
-        if groups != facts.recurrent_head_count:
+        if first and groups != facts.recurrent_head_count:
             wide = plan.floats(facts.recurrent_head_count * facts.recurrent_state_length)
             key = graph.compute(wide, graph.view(key))
         keys.append(graph.view(key))
