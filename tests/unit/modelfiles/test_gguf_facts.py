@@ -6,7 +6,9 @@ from moorage_common.core.errors import ErrorReason, FailedPrecondition, MoorageE
 from moorage_common.core.placement import ModelCategory
 from moorage_common.modelfiles.architectures import (
     ARCHITECTURES,
+    ATTENTION_FIRST,
     ENCODERS,
+    OWN_NORMS,
     RECURRENT,
     RESIDUAL_FIRST,
     SLIDING_WINDOWS,
@@ -149,7 +151,10 @@ def test_says_which_key_is_wrong(new_llama, kinds, facts_of, spoil, said):
     assert said in caught.value.message
 
 
-@pytest.mark.parametrize("table", [ENCODERS, UNCACHED, UNROTATED, RESIDUAL_FIRST, SLIDING_WINDOWS, RECURRENT])
+@pytest.mark.parametrize(
+    "table",
+    [ENCODERS, UNCACHED, UNROTATED, RESIDUAL_FIRST, ATTENTION_FIRST, OWN_NORMS, SLIDING_WINDOWS, RECURRENT],
+)
 def test_the_tables_of_architectures_agree(table):
     assert set(table) <= ARCHITECTURES
 
@@ -211,5 +216,7 @@ def test_shapes_of_feed_forward_layers(new_llama, kinds, facts_of):
     assert not model("llama", up, gate, *around, ("ffn_norm", (32,))).parallel_feed_forward
     assert not model("olmo2", up, gate, *around, ("post_attention_norm", (32,))).parallel_feed_forward
     assert model("gptneox", up, use_parallel_residual=True).parallel_feed_forward
+    assert not model("llama", *around).post_normed
+    assert model("olmo2", ("post_attention_norm", (32,))).post_normed
     assert model("phi3", ("attn_qkv", (32, 96))).fused_attention
     assert not model("qwen3next", ("attn_qkv", (32, 96))).fused_attention

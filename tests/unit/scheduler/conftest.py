@@ -153,6 +153,7 @@ class Paper:
             ungated_feed_forward=False,
             fused_attention=False,
             parallel_feed_forward=False,
+            post_normed=False,
             key_length_mla=0,
             value_length_mla=0,
             block_state_bytes=(0,) * blocks,

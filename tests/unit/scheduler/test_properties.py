@@ -182,7 +182,7 @@ def check_nothing_is_overcommitted(snapshot):
     assert (columns.claimed <= np.maximum(columns.capacity - columns.foreign, 0)).all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 @pytest.mark.rule("available")
 def test_no_pool_ever_gives_more_than_it_has(paper, drawn, data):
@@ -201,7 +201,7 @@ def test_no_pool_ever_gives_more_than_it_has(paper, drawn, data):
         assert not placement.is_exclusive or snapshot.columns.exclusive.max() == 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_who_serves_holds_something_and_who_holds_something_serves(paper, drawn, data):
     workers, request = data.draw(drawn())
@@ -224,7 +224,7 @@ def test_who_serves_holds_something_and_who_holds_something_serves(paper, drawn,
         assert all(on_gpus)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 @pytest.mark.rule("replay", "mixed-host")
 def test_the_order_of_workers_and_of_their_cards_never_matters(paper, drawn, data):
@@ -238,7 +238,7 @@ def test_the_order_of_workers_and_of_their_cards_never_matters(paper, drawn, dat
     assert paper.place(fleet.snapshot(), request) == paper.place(paper.snapshot(*apart), request)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 @pytest.mark.rule("replay")
 def test_the_names_of_workers_never_matter_but_for_exact_ties(paper, drawn, data):
@@ -263,7 +263,7 @@ def _renamed(worker, index):
     return tuple((pool.replace(worker.name, f"other{index}"), size) for pool, size in worker.foreign)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 @pytest.mark.rule("hand-same")
 def test_choosing_by_hand_the_workers_that_were_chosen_automatically_gives_the_same(paper, drawn, data):
@@ -275,7 +275,7 @@ def test_choosing_by_hand_the_workers_that_were_chosen_automatically_gives_the_s
         assert paper.place(snapshot, replace(request, selection=chosen)).placement == automatic
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 @pytest.mark.rule("hand-same")
 def test_choosing_by_hand_the_gpus_that_were_chosen_automatically_gives_the_same(paper, drawn, data):
@@ -308,7 +308,7 @@ def _by_place(snapshot, placement):
     return frozenset(wishes)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 @pytest.mark.rule("hand-exact")
 def test_all_chosen_gpus_are_used_or_none(paper, drawn, data):
@@ -336,7 +336,7 @@ def test_all_chosen_gpus_are_used_or_none(paper, drawn, data):
         replica = again
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 @pytest.mark.rule("hand-reason")
 def test_what_is_refused_by_hand_is_refused_automatically_where_there_is_nothing_else(paper, drawn, data):
@@ -355,7 +355,7 @@ def test_what_is_refused_by_hand_is_refused_automatically_where_there_is_nothing
         assert {worker: told[worker] for worker in said(alone.explanation)} == said(alone.explanation)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 @pytest.mark.rule("hand-reason")
 def test_gpus_that_are_refused_by_hand_are_refused_automatically_where_there_are_no_others(
@@ -408,7 +408,7 @@ def test_a_dry_run_changes_nothing_and_answers_the_same_again(paper, drawn, data
     assert paper.place(paper.snapshot(*workers), request) == outcome
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_what_is_assumed_is_what_becomes_of_it(paper, drawn, data):
     workers, request = data.draw(drawn())
@@ -424,7 +424,7 @@ def test_what_is_assumed_is_what_becomes_of_it(paper, drawn, data):
         assert (assumed.replicas, assumed.exclusives) == (bound.replicas, bound.exclusives)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 @pytest.mark.rule("every-worker", "score-parts", "counts-first")
 def test_the_numbers_of_an_explanation_add_up(paper, drawn, data):
@@ -467,7 +467,7 @@ def check_the_numbers_add_up(outcome):
             assert claim.size_bytes == sum(claim.parts.values())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_one_more_free_worker_never_makes_a_model_homeless(paper, drawn, data):
     workers, request = data.draw(drawn())
@@ -477,12 +477,15 @@ def test_one_more_free_worker_never_makes_a_model_homeless(paper, drawn, data):
     after = paper.place(paper.snapshot(*workers, free), request)
     if before.placement:
         assert after.placement
-        assert after.placement.score >= before.placement.score
+        # What several hold one may now hold alone: that is better, though of another mode.
+        alone = before.placement.subordinates and not after.placement.subordinates
+        if not alone or after.placement.gpu_layers < before.placement.gpu_layers:
+            assert after.placement.score >= before.placement.score
     if before.explanation.verdict is Verdict.NOT_NOW:
         assert after.explanation.verdict is not Verdict.NEVER_FITS
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 @pytest.mark.rule("never-or-not-now")
 def test_what_fits_now_fits_an_empty_fleet_and_never_fits_means_not_even_that(paper, drawn, data):

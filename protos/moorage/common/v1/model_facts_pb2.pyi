@@ -274,6 +274,7 @@ class GgufFacts(_message.Message):
     RECURRENT_GROUP_COUNT_FIELD_NUMBER: _builtins.int
     RECURRENT_HEAD_COUNT_FIELD_NUMBER: _builtins.int
     RECURRENT_KERNEL_LENGTH_FIELD_NUMBER: _builtins.int
+    POST_NORMED_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """Architecture as llama.cpp names it, e.g. "llama"."""
     model_name: _builtins.str
@@ -348,6 +349,8 @@ class GgufFacts(_message.Message):
     """Heads of a recurrent block."""
     recurrent_kernel_length: _builtins.int
     """Tokens that a recurrent block's convolution sees. 0: it has none."""
+    post_normed: _builtins.bool
+    """Whether attention and feed-forward layers read the state itself, and what they make of it is normed."""
     @_builtins.property
     def feed_forward_lengths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Width of the feed-forward layer, per block."""
@@ -440,10 +443,11 @@ class GgufFacts(_message.Message):
         recurrent_group_count: _builtins.int = ...,
         recurrent_head_count: _builtins.int = ...,
         recurrent_kernel_length: _builtins.int = ...,
+        post_normed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "block_bytes", b"block_bytes", "block_count", b"block_count", "block_expert_bytes", b"block_expert_bytes", "block_key_elements", b"block_key_elements", "block_repack_bytes", b"block_repack_bytes", "block_state_bytes", b"block_state_bytes", "block_value_elements", b"block_value_elements", "category", b"category", "context_length", b"context_length", "embedding_length", b"embedding_length", "expert_count", b"expert_count", "expert_feed_forward_length", b"expert_feed_forward_length", "expert_used_count", b"expert_used_count", "feed_forward_lengths", b"feed_forward_lengths", "fused_attention", b"fused_attention", "head_counts", b"head_counts", "head_counts_kv", b"head_counts_kv", "key_length", b"key_length", "key_length_mla", b"key_length_mla", "kv_lora_rank", b"kv_lora_rank", "largest_block_tensor_bytes", b"largest_block_tensor_bytes", "model_name", b"model_name", "nextn_block_count", b"nextn_block_count", "other_bytes", b"other_bytes", "output_bytes", b"output_bytes", "output_repack_bytes", b"output_repack_bytes", "parallel_feed_forward", b"parallel_feed_forward", "parameter_count", b"parameter_count", "projector_bytes", b"projector_bytes", "quantization", b"quantization", "recurrent_group_count", b"recurrent_group_count", "recurrent_head_count", b"recurrent_head_count", "recurrent_inner_length", b"recurrent_inner_length", "recurrent_kernel_length", b"recurrent_kernel_length", "recurrent_state_length", b"recurrent_state_length", "shared_expert_feed_forward_length", b"shared_expert_feed_forward_length", "sliding_window", b"sliding_window", "sliding_window_blocks", b"sliding_window_blocks", "tied_embedding", b"tied_embedding", "token_embedding_bytes", b"token_embedding_bytes", "total_tensor_bytes", b"total_tensor_bytes", "ungated_feed_forward", b"ungated_feed_forward", "unmapped_bytes", b"unmapped_bytes", "value_length", b"value_length", "value_length_mla", b"value_length_mla", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "block_bytes", b"block_bytes", "block_count", b"block_count", "block_expert_bytes", b"block_expert_bytes", "block_key_elements", b"block_key_elements", "block_repack_bytes", b"block_repack_bytes", "block_state_bytes", b"block_state_bytes", "block_value_elements", b"block_value_elements", "category", b"category", "context_length", b"context_length", "embedding_length", b"embedding_length", "expert_count", b"expert_count", "expert_feed_forward_length", b"expert_feed_forward_length", "expert_used_count", b"expert_used_count", "feed_forward_lengths", b"feed_forward_lengths", "fused_attention", b"fused_attention", "head_counts", b"head_counts", "head_counts_kv", b"head_counts_kv", "key_length", b"key_length", "key_length_mla", b"key_length_mla", "kv_lora_rank", b"kv_lora_rank", "largest_block_tensor_bytes", b"largest_block_tensor_bytes", "model_name", b"model_name", "nextn_block_count", b"nextn_block_count", "other_bytes", b"other_bytes", "output_bytes", b"output_bytes", "output_repack_bytes", b"output_repack_bytes", "parallel_feed_forward", b"parallel_feed_forward", "parameter_count", b"parameter_count", "post_normed", b"post_normed", "projector_bytes", b"projector_bytes", "quantization", b"quantization", "recurrent_group_count", b"recurrent_group_count", "recurrent_head_count", b"recurrent_head_count", "recurrent_inner_length", b"recurrent_inner_length", "recurrent_kernel_length", b"recurrent_kernel_length", "recurrent_state_length", b"recurrent_state_length", "shared_expert_feed_forward_length", b"shared_expert_feed_forward_length", "sliding_window", b"sliding_window", "sliding_window_blocks", b"sliding_window_blocks", "tied_embedding", b"tied_embedding", "token_embedding_bytes", b"token_embedding_bytes", "total_tensor_bytes", b"total_tensor_bytes", "ungated_feed_forward", b"ungated_feed_forward", "unmapped_bytes", b"unmapped_bytes", "value_length", b"value_length", "value_length_mla", b"value_length_mla", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -105,6 +105,12 @@ UNROTATED: frozenset[str] = frozenset({
 RESIDUAL_FIRST: frozenset[str] = frozenset({"jamba", "lfm2", "lfm2moe", "openelm", "phi3", "phimoe"})
 """Those in which a block's result is added to its input, which it replaces; elsewhere it is the other way round."""
 
+ATTENTION_FIRST: frozenset[str] = frozenset({"phi2"})
+"""Those in which attention comes before a feed-forward layer that does not read its result; elsewhere it comes after."""
+
+OWN_NORMS: frozenset[str] = frozenset({"gptneox"})
+"""Those in which a feed-forward layer beside attention reads a norm of its own, and not attention's."""
+
 
 class Recurrence(Enum):
     """How a recurrent block computes; its name in papers and in llama.cpp."""

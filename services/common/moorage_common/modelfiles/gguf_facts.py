@@ -16,6 +16,8 @@ from moorage_common.modelfiles.gguf_weights import Weights
 from moorage_common.modelfiles.tensor_types import FILE_TYPES
 
 _RANKING_POOL = 4
+_NORMS_BEFORE = ("attn_norm.", "attn_norm_2.")
+"""Of what a block reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,8 @@ class GgufFacts:
     """Whether queries, keys and values come out of one matrix."""
     parallel_feed_forward: bool
     """Whether a block's feed-forward layer reads what its attention reads, and not its result."""
+    post_normed: bool
+    """Whether attention and feed-forward layers read the state itself, and what they make of it is normed."""
     kv_lora_rank: int
     """Values in the compressed key/value vector of multi-head latent attention. 0: not used."""
     key_length_mla: int
@@ -165,6 +169,7 @@ def gguf_facts(headers: Sequence[GgufHeader]) -> GgufFacts:
         ungated_feed_forward=_is_ungated(keys, weights, tensors),
         fused_attention=keys.architecture not in RECURRENT and bool(_blocks_with(weights, "attn_qkv.weight")),
         parallel_feed_forward=_is_parallel(keys, weights),
+        post_normed=not any(_blocks_with(weights, norm) for norm in _NORMS_BEFORE),
         kv_lora_rank=attention.kv_lora_rank,
         key_length_mla=attention.key_length_mla,
         value_length_mla=attention.value_length_mla,

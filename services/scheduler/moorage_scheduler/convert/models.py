@@ -104,6 +104,7 @@ def _gguf(facts: model_facts_pb2.GgufFacts) -> GgufFacts:
         ungated_feed_forward=facts.ungated_feed_forward,
         fused_attention=facts.fused_attention,
         parallel_feed_forward=facts.parallel_feed_forward,
+        post_normed=facts.post_normed,
         kv_lora_rank=facts.kv_lora_rank,
         key_length_mla=facts.key_length_mla,
         value_length_mla=facts.value_length_mla,

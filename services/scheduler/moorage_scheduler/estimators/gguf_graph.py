@@ -3,7 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from moorage_common.modelfiles.architectures import RECURRENT, RESIDUAL_FIRST, Recurrence, Recurrent
+from moorage_common.modelfiles.architectures import (
+    ATTENTION_FIRST,
+    OWN_NORMS,
+    RECURRENT,
+    RESIDUAL_FIRST,
+    Recurrence,
+    Recurrent,
+)
 from moorage_scheduler.estimators.gguf_attention import attention, latent_attention
 from moorage_scheduler.estimators.gguf_feed_forward import feed_forward, feeds_forward
 from moorage_scheduler.estimators.gguf_plan import FLOAT_BYTES, INDEX_BYTES, Plan
@@ -72,7 +79,7 @@ def _blocks(plan: Plan) -> Iterator[int]:
 
 
 def _block(graph: Graph, plan: Plan, block: int, state: Tensor, rows: int) -> Tensor:
-    normed = _norm(graph, state)
+    normed = _before(graph, plan, state)
     mixed = _mixed(graph, plan, block, state, normed)
     fed = feeds_forward(plan, block)
     if rows != plan.tokens:
@@ -80,16 +87,27 @@ def _block(graph: Graph, plan: Plan, block: int, state: Tensor, rows: int) -> Te
         mixed = graph.compute(hidden, mixed, chosen) if mixed else None
         state, normed = graph.compute(hidden, state, chosen), graph.compute(hidden, normed, chosen)
     if mixed and fed and plan.facts.parallel_feed_forward:
-        out = feed_forward(graph, plan, block, normed, rows)
-        return graph.revise(graph.revise(out, mixed), state)
+        return _side_by_side(graph, plan, block, (state, normed, mixed), rows)
     if mixed:
         state = _added(graph, plan, mixed, state)
     if fed:
-        read = _norm(graph, state) if mixed else normed
+        read = _before(graph, plan, state) if mixed else normed
         if _is_rwkv(plan):
             read = shifted(graph, normed, read)
         state = _added(graph, plan, feed_forward(graph, plan, block, read, rows), state)
     return state
+
+
+def _side_by_side(
+    graph: Graph, plan: Plan, block: int, tensors: tuple[Tensor, Tensor, Tensor], rows: int
+) -> Tensor:
+    """Sums up attention and a feed-forward layer that read the same."""
+    state, normed, mixed = tensors
+    architecture = plan.facts.architecture
+    read = _norm(graph, state) if architecture in OWN_NORMS else normed
+    fed = feed_forward(graph, plan, block, read, rows)
+    both = graph.revise(mixed, fed) if architecture in ATTENTION_FIRST else graph.revise(fed, mixed)
+    return graph.revise(both, state)
 
 
 def _added(graph: Graph, plan: Plan, result: Tensor, state: Tensor) -> Tensor:
@@ -123,6 +141,11 @@ def _attends(plan: Plan, block: int) -> bool:
 def _is_rwkv(plan: Plan) -> bool:
     rule = RECURRENT.get(plan.facts.architecture)
     return rule is not None and rule.recurrence in {Recurrence.RWKV6, Recurrence.RWKV7}
+
+
+def _before(graph: Graph, plan: Plan, state: Tensor) -> Tensor:
+    """What a layer reads."""
+    return state if plan.facts.post_normed else _norm(graph, state)
 
 
 def _norm(graph: Graph, state: Tensor) -> Tensor:
