@@ -5,8 +5,11 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from moorage.common.v1.engine_pb2 import ENGINE_KIND_LLAMA_CPP
 from moorage.registry.v1 import instance_pb2, worker_pb2
 from moorage.registry.v1 import worker_service_pb2 as pb
+from moorage.registry.v1.artifact_pb2 import COPY_STATE_READY
+from moorage.registry.v1.artifact_service_pb2 import ReportArtifactCopyRequest
 from moorage_common.core.errors import ErrorReason, MoorageError
 from moorage_common.rpc.channels import reading
 from moorage_common.rpc.clients import RegistryClient
@@ -38,6 +41,11 @@ def facts(number: int, *, gpus: int = 8) -> worker_pb2.NodeFacts:
             )
             for index in range(gpus)
         ],
+        engines=[
+            worker_pb2.InstalledEngine(
+                kind=ENGINE_KIND_LLAMA_CPP, accelerator_kinds=[worker_pb2.ACCELERATOR_KIND_CUDA]
+            )
+        ],
     )
 
 
@@ -50,12 +58,15 @@ class PlayedAgent:
     gpus: int = 8
     lease_id: str = ""
     interval_s: float = 5.0
+    fetches: bool = False
+    """Whether it says of every artifact at once that it is there, when it is wanted."""
     beats: int = 0
     lost: int = 0
     """How often it was told that its lease is stale."""
     connected: asyncio.Event = field(default_factory=asyncio.Event)
     instances: list[instance_pb2.Instance] = field(default_factory=list)
     """Bound to its worker."""
+    _fetched: set[str] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -72,14 +83,26 @@ class PlayedAgent:
         while True:
             try:
                 async with reading(self.client.workers.Heartbeat(self._requests())) as responses:
-                    async for _ in responses:
+                    async for response in responses:
                         self.connected.set()
+                        if self.fetches:
+                            await self._fetch(response.desired_state)
             except MoorageError as error:
                 self.connected.clear()
                 if error.reason is ErrorReason.LEASE_STALE:
                     self.lost += 1
                     await self.register()
             await asyncio.sleep(random.uniform(0.1, 1.0))
+
+    async def _fetch(self, desired: pb.DesiredNodeState) -> None:
+        for copy in desired.copies:
+            if copy.artifact not in self._fetched:
+                self._fetched.add(copy.artifact)
+                name = f"{copy.artifact}/copies/{self.name.removeprefix('workers/')}"
+                report = ReportArtifactCopyRequest(
+                    name=name, lease_id=self.lease_id, state=COPY_STATE_READY, done_bytes=1000
+                )
+                await self.client.artifacts.ReportArtifactCopy(report)
 
     async def _requests(self) -> AsyncIterator[pb.HeartbeatRequest]:
         while True:

@@ -78,6 +78,7 @@ def _subject(snapshot: Snapshot, request: Request, placement: Placement) -> Subj
         placement=placement,
         shape=shape_of(request.facts, request.options, request.vllm),
         workers={member: _hardware(snapshot.rows.at(slots[member])) for member in members},
+        threads=request.options.threads,
     )
 
 
@@ -88,6 +89,7 @@ def _hardware(worker: Worker) -> WorkerHardware:
     return WorkerHardware(
         products=cards,
         unified_memory=worker.unified_memory,
+        cpu=worker.cpu,
         cpu_cores=worker.cpu_cores,
         ram_bytes_per_s=worker.ram_bytes_per_s,
         network_bytes_per_s=worker.network_bytes_per_s,

@@ -166,6 +166,7 @@ def options_from_proto(options: engine_pb2.LlamaCppOptions) -> LlamaCppOptions:
             FLASH_ATTENTION.from_proto(options.flash_attention) if options.flash_attention else None
         ),
         micro_batch_size=options.micro_batch_size or DEFAULT_MICRO_BATCH,
+        threads=options.threads,
         unified_kv_cache=options.unified_kv_cache,
         forbid_mmap=options.forbid_mmap,
     )

@@ -45,6 +45,7 @@ def worker_from_proto(worker: worker_pb2.Worker) -> Worker:
         labels=dict(worker.labels),
         accelerators=tuple(map(accelerator_from_proto, facts.accelerators)),
         engines=engines_from_proto(facts.engines),
+        cpu=facts.cpu_product,
         cpu_cores=facts.cpu_cores,
         # Without an accelerator there is nothing that the memory could be shared with.
         unified_memory=facts.unified_memory and bool(facts.accelerators),

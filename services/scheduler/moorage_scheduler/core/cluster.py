@@ -63,6 +63,8 @@ class Worker:
     """Whether CPU and accelerators share one memory, which is the RAM pool."""
     local_paths: frozenset[str] = frozenset()
     """Paths that models may be loaded from without being fetched."""
+    cpu: str = ""
+    """The CPU's product name. Empty: not known."""
     cpu_cores: int = 0
     """That engines may use. 0: not known."""
     ram_bytes_per_s: int = 0

@@ -36,6 +36,8 @@ class LlamaCppOptions:
     """Whether a worker that has GPUs must hold everything on them."""
     flash_attention: FlashAttention | None = None
     """None: where the engine can."""
+    threads: int = 0
+    """CPU threads that it may use. 0: as many as the worker has cores."""
     micro_batch_size: int = 512
     """Tokens computed at once."""
     unified_kv_cache: bool = False
