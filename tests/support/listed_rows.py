@@ -117,7 +117,28 @@ ARTIFACT = Artifact(
     pull_error=an_error(),
 )
 BARE_ARTIFACT = Artifact(
-    **OLD, id="bare", source="file:/m", revision="", files=[], entry_point="m", size_bytes=0, facts={}
+    **OLD,
+    id="bare",
+    source="file:/m",
+    revision="",
+    files=[],
+    entry_point="m",
+    size_bytes=0,
+    # An artifact has the facts of one format: those of the other are here.
+    facts=to_json(
+        model_facts_pb2.ModelFacts(
+            safetensors=model_facts_pb2.SafetensorsFacts(
+                architecture="Qwen3ForCausalLM",
+                model_type="qwen3",
+                parameter_count=1 << 33,
+                quantization="fp8",
+                block_count=36,
+                context_length=40960,
+                expert_count=128,
+                category=engine_pb2.MODEL_CATEGORY_LLM,
+            )
+        )
+    ),
 )
 
 MODEL = Model(

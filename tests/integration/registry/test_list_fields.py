@@ -195,6 +195,14 @@ CASES = {
         "facts.gguf.block_count": ["facts.gguf.block_count = 32"],
         "facts.gguf.context_length": ["facts.gguf.context_length = 8192", "facts.gguf.context_length < 9000"],
         "facts.gguf.expert_count": ["facts.gguf.expert_count != 0 AND facts.gguf.expert_count:*"],
+        "facts.safetensors.architecture": ["NOT facts.safetensors.architecture = Qwen3*"],
+        "facts.safetensors.model_type": ["NOT facts.safetensors.model_type = qwen3"],
+        "facts.safetensors.parameter_count": ["NOT facts.safetensors.parameter_count > 8000000000"],
+        "facts.safetensors.quantization": ["NOT facts.safetensors.quantization = fp8"],
+        "facts.safetensors.block_count": ["NOT facts.safetensors.block_count = 36"],
+        "facts.safetensors.context_length": ["NOT facts.safetensors.context_length >= 32768"],
+        "facts.safetensors.expert_count": ["NOT facts.safetensors.expert_count = 128"],
+        "facts.safetensors.category": ["NOT facts.safetensors.category = LLM"],
         "pull.state": ["pull.state = PULLING", "pull.state != IDLE"],
         "pull.address": ["pull.address = 10.0.0.1:7602"],
         "pull.done_bytes": ["pull.done_bytes = 4"],
@@ -233,6 +241,7 @@ CASES = {
 
 FALLING = {(name, "uid") for name in CASES} | {
     ("models", "desired_state"), ("models", "resolution.state"), ("artifacts", "entry_point"), ("downloads", "state"),
+    *(("artifacts", field) for field in ARTIFACT_LIST.fields.types if field.startswith("facts.safetensors.")),
 }  # fmt: skip
 """Fields in which the row that has everything comes before the other; what is absent comes first elsewhere."""
 
