@@ -234,8 +234,11 @@ def test_the_order_of_workers_and_of_their_cards_never_matters(paper, drawn, dat
         worker, condition = paper_worker.parts()
         cards = tuple(data.draw(st.permutations(worker.accelerators)))
         fleet.put_worker(replace(worker, accelerators=cards), condition)
-    apart = [replace(worker, serves="") for worker in workers]
-    assert paper.place(fleet.snapshot(), request) == paper.place(paper.snapshot(*apart), request)
+    apart = paper.snapshot(*(replace(worker, serves="") for worker in workers))
+    assert paper.place(fleet.snapshot(), request) == paper.place(apart, request)
+    gpus = frozenset(data.draw(st.sets(st.sampled_from(WISHES), max_size=2)))
+    by_hand = replace(request, selection=replace(request.selection, gpus=gpus))
+    assert paper.place(fleet.snapshot(), by_hand) == paper.place(apart, by_hand)
 
 
 @settings(max_examples=150, deadline=None)

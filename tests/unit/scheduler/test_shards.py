@@ -245,3 +245,16 @@ class TestSeveralWorkers:
         for each, condition in (w.parts() for w in reversed(workers)):
             fleet.put_worker(replace(each, accelerators=each.accelerators[::-1]), condition)
         assert paper.place(fleet.snapshot(), request) == expected
+
+    def test_nor_what_is_told_of_cards_that_are_as_short_as_others(self, paper, worker):
+        each = worker("a", 50, 0, 0, 50, foreign=(("a/gpu3", 10),))
+        request = paper.request(
+            facts=paper.shards(weight_bytes=400, attention_head_count=4), engine=EngineKind.VLLM
+        )
+        told = []
+        for turn in (1, -1):
+            found, condition = each.parts()
+            fleet = paper.fleet()
+            fleet.put_worker(replace(found, accelerators=found.accelerators[::turn]), condition)
+            told.append(paper.place(fleet.snapshot(), request).explanation)
+        assert told[0] == told[1]

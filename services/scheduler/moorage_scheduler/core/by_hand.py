@@ -52,7 +52,7 @@ def _refused(
     places = {wish: place_of(worker, wish) for wish in wishes}
     unknown = sorted(str(wish) for wish, place in places.items() if place is None)
     if unknown:
-        has = ", ".join(card.uuid for card in worker.accelerators) or "none"
+        has = ", ".join(sorted(card.uuid for card in worker.accelerators)) or "none"
         return tuple(
             Rejection(
                 reason=PlacementReason.GPU_UNKNOWN,

@@ -50,7 +50,8 @@ def nearest(
         if card in asked and not admits[slot, 0 if worker.unified_memory else position]
     ]
     driven = snapshot.rows.builds(request.engine, request.engine_version).drives[slot]
-    return max([card for card in refused if driven & ACCELERATORS.bits([card.kind])] or refused, key=key)
+    near = [card for card in refused if driven & ACCELERATORS.bits([card.kind])] or refused
+    return max(near, key=lambda card: (key(card), card.kind))
 
 
 def text(version: tuple[int, ...]) -> str:

@@ -30,6 +30,6 @@ class GpuSelectionRule(CardRule):
         return Rejection(
             reason=self.reason,
             needed=needed,
-            available=", ".join(card.uuid for card in worker.accelerators[:3]) or "none",
+            available=", ".join(sorted(card.uuid for card in worker.accelerators)[:3]) or "none",
             remedy=f"choose a GPU of {worker.name} as well",
         )

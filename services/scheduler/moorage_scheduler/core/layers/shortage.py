@@ -77,7 +77,7 @@ def _card(demand: Demand, given: Offer, position: int) -> tuple[Int64s, Int64s]:
     if position >= kinds.shape[1]:
         return np.zeros(len(kinds), np.int64), np.zeros(len(kinds), np.int64)
     room = np.where(kinds != 0, available - demand.per_gpu[kinds], -(2**62))
-    rows, cards = np.arange(len(room)), np.argsort(-room, axis=1, kind="stable")[:, position]
+    rows, cards = np.arange(len(room)), np.lexsort((-available, -room), axis=1)[:, position]
     kind = kinds[rows, cards]
     return np.where(kind != 0, available[rows, cards], 0), demand.per_gpu[kind]
 

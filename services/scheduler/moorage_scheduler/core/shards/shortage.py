@@ -89,7 +89,9 @@ class Shortages:
                 positions = np.flatnonzero(self._given.kinds[row] == kind)
                 if len(positions) < shape.gpus:
                     continue
-                chosen = positions[np.argsort(short[positions], kind="stable")][: shape.gpus]
+                # Cards that are as short differ all the same: in whatever order they are listed, the same are told of.
+                free, size = self._given.available[row, positions], self._given.total[row, positions]
+                chosen = positions[np.lexsort((size, -free, short[positions]))][: shape.gpus]
                 total = int(np.maximum(short[chosen], 0).sum())
                 if best is None or total < best[0]:
                     nearest = _Nearest(shape=shape, needs=self._fit.of(shape), positions=chosen)
