@@ -65,6 +65,7 @@ MODELS = {
         groups=4,
     ),
     "gemma4": replace(GEMMA3, architecture="gemma4", blocks=8, own_embedding=128),
+    "gemma4-q4": replace(GEMMA3, architecture="gemma4", blocks=8, own_embedding=128, quantization="Q4_0"),
     "qwen35": Shape(architecture="qwen35", blocks=8, head_length=128, groups=4),
     "lfm2": Shape(architecture="lfm2", blocks=6, tied=True),
 }
@@ -114,6 +115,8 @@ CASES = [
     ("granitehybrid", {"context_length": 4096, "micro_batch_size": 1024}),
     ("qwen3next", {"context_length": 4096, "parallel_slots": 4}),
     ("gemma4", {"context_length": 8192, "parallel_slots": 4}),
+    ("gemma4-q4", {"context_length": 4096}),
+    ("gemma4-q4", {"context_length": 4096, "forbid_mmap": True}),
     ("qwen35", {"context_length": 4096}),
     ("lfm2", {"context_length": 4096}),
 ]

@@ -8,6 +8,7 @@ from moorage_common.modelfiles.architectures import (
     ARCHITECTURES,
     ATTENTION_FIRST,
     ENCODERS,
+    HEAD_FIRST,
     OWN_NORMS,
     RECURRENT,
     RESIDUAL_FIRST,
@@ -153,7 +154,17 @@ def test_says_which_key_is_wrong(new_llama, kinds, facts_of, spoil, said):
 
 @pytest.mark.parametrize(
     "table",
-    [ENCODERS, UNCACHED, UNROTATED, RESIDUAL_FIRST, ATTENTION_FIRST, OWN_NORMS, SLIDING_WINDOWS, RECURRENT],
+    [
+        ENCODERS,
+        UNCACHED,
+        UNROTATED,
+        RESIDUAL_FIRST,
+        ATTENTION_FIRST,
+        OWN_NORMS,
+        HEAD_FIRST,
+        SLIDING_WINDOWS,
+        RECURRENT,
+    ],
 )
 def test_the_tables_of_architectures_agree(table):
     assert set(table) <= ARCHITECTURES

@@ -41,6 +41,14 @@ def test_a_tied_embedding_is_repacked_as_the_output_head(new_gguf, new_llama, fa
     assert model("output.weight").output_repack_bytes == 0
 
 
+def test_own_embeddings_are_looked_up_and_what_makes_them_is_repacked(new_llama, facts_of):
+    gguf = new_llama(architecture="gemma4")
+    gguf.tensor("per_layer_token_embd.weight", (32, 16), kind=Q4_0, size=16 * 18)
+    gguf.tensor("per_layer_model_proj.weight", (32, 8), kind=Q4_0, size=8 * 18)
+    facts = facts_of(gguf)
+    assert (facts.other_bytes, facts.output_repack_bytes) == (24 * 18, 8 * 18)
+
+
 def test_what_is_repacked_need_not_stay_mapped_at_the_ends_of_a_file(new_gguf, new_llama, kinds, facts_of):
     keys = new_llama().keys
 

@@ -313,7 +313,11 @@ class TestProfile:
         options = LlamaCppOptions(forbid_mmap=True)
         assert gguf_profile(facts, options).host_alone.weights == 0
         tied = replace(facts, tied_embedding=True)
-        assert gguf_profile(tied, options).host_alone.weights == 9
+        assert gguf_profile(tied, options).host_alone.weights == facts.token_embedding_bytes
+        plain = replace(tied, output_repack_bytes=0)
+        assert gguf_profile(plain, options).host_alone.weights == 0
+        early = replace(plain, architecture="gemma4")
+        assert gguf_profile(early, options).host_alone.weights == facts.token_embedding_bytes
 
     def test_blocks_that_guess_further_tokens_are_not_loaded(self, paper):
         facts = paper.facts(blocks=3, nextn_block_count=1, head_counts_kv=(8, 8, 0))

@@ -111,6 +111,9 @@ ATTENTION_FIRST: frozenset[str] = frozenset({"phi2"})
 OWN_NORMS: frozenset[str] = frozenset({"gptneox"})
 """Those in which a feed-forward layer beside attention reads a norm of its own, and not attention's."""
 
+HEAD_FIRST: frozenset[str] = frozenset({"gemma3n", "gemma4"})
+"""Those whose head llama.cpp makes before the token embedding: read into memory, one that is both is there twice."""
+
 
 class Recurrence(Enum):
     """How a recurrent block computes; its name in papers and in llama.cpp."""

@@ -59,6 +59,7 @@ class Weights:
             self.output_repack += _repacked_bytes(tensor) if tied else 0
         else:
             self.other += tensor.size_bytes
+            self.output_repack += _repacked_bytes(tensor) if _is_multiplied(tensor) else 0
 
     def _at_the_ends(self, tensors: Sequence[TensorInfo]) -> int:
         moved: list[TensorInfo] = []
@@ -67,8 +68,8 @@ class Weights:
             block, _ = self._block_of(tensor)
             if block is not None and block >= self._loaded_blocks:
                 continue
-            in_layers = block is not None or tensor.name.startswith("output")
-            (moved if in_layers and _repacked_bytes(tensor) else used).append(tensor)
+            multiplied = block is not None or _is_multiplied(tensor)
+            (moved if multiplied and _repacked_bytes(tensor) else used).append(tensor)
         if not used:
             return sum(tensor.size_bytes for tensor in moved)
         first, last = min(tensor.offset for tensor in used), max(tensor.offset for tensor in used)
@@ -79,6 +80,11 @@ class Weights:
         if match is None or int(match[1]) >= len(self.blocks):
             return None, tensor.name
         return int(match[1]), match[2]
+
+
+def _is_multiplied(tensor: TensorInfo) -> bool:
+    """Whether a tensor outside of blocks is a matrix to multiply with, and not one to look up rows in."""
+    return tensor.name.startswith(("output", "per_layer_model_proj."))
 
 
 def _repacked_bytes(tensor: TensorInfo) -> int:

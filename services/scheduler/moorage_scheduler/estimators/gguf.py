@@ -9,6 +9,7 @@ it is claimed.
 from functools import lru_cache
 
 from moorage_common.core.states import AcceleratorKind
+from moorage_common.modelfiles.architectures import HEAD_FIRST
 from moorage_common.modelfiles.gguf_facts import GgufFacts
 from moorage_scheduler.core.memory import MemoryProfile, Parts, Unit
 from moorage_scheduler.core.request import LlamaCppOptions
@@ -93,7 +94,8 @@ def _held_twice(facts: GgufFacts, options: LlamaCppOptions) -> int:
     """Bytes that a CPU without a GPU beside it rearranges, and holds besides as they lie in the file."""
     if options.forbid_mmap:
         # Read into memory, a matrix is held as it is needed, and once. Embeddings are needed as they lie.
-        return facts.output_repack_bytes if facts.tied_embedding else 0
+        twice = facts.output_repack_bytes > 0 or facts.architecture in HEAD_FIRST
+        return facts.token_embedding_bytes if facts.tied_embedding and twice else 0
     return max(0, sum(facts.block_repack_bytes) + facts.output_repack_bytes - facts.unmapped_bytes)
 
 

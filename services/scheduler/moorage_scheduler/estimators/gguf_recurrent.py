@@ -79,7 +79,10 @@ def _delta_net(graph: Graph, plan: Plan, block: int, normed: Tensor) -> Tensor:
     mixed = graph.compute(plan.floats(channels), normed)
     first = facts.architecture == _FIRST_DELTA_NET
     # What is taken in of a token, and how much of the rest fades, come out of one matrix there, and then of two.
-    strengths = [graph.view(graph.compute(2 * heads, normed))] * 2 if first else [normed, normed]
+    if first:
+        strengths = [graph.view(graph.compute(2 * heads, normed))] * 2
+    else:
+        strengths = [graph.view(graph.compute(heads, normed)) for _ in range(2)]
     taken, faded = (graph.revise(graph.compute(heads, strength)) for strength in strengths)
     joined = _convolution(graph, plan, channels, mixed)
     states = _states(graph, plan, block)
