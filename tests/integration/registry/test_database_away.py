@@ -9,6 +9,7 @@ import sys
 import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import asyncpg
 import psutil
@@ -22,6 +23,7 @@ from moorage_cli.launcher.postgres import EmbeddedPostgres
 from moorage_common.core.errors import ErrorReason, MoorageError, Unavailable
 from moorage_common.rpc.probe import is_serving
 from moorage_common.runtime.telemetry import Telemetry
+from moorage_registry import readiness
 from moorage_registry.convert.events import encode_change, with_revision
 from moorage_registry.store.database import Database, translated
 from moorage_registry.store.events import sequence
@@ -125,7 +127,15 @@ async def test_a_killed_database_comes_back_and_everything_goes_on(run_registry,
             assert instance.state == instance_pb2.INSTANCE_STATE_FETCHING
 
 
-async def test_an_outage_longer_than_a_lease_costs_no_worker_its_place(run_registry, own_postgres, capsys):
+async def test_an_outage_longer_than_a_lease_costs_no_worker_its_place(
+    run_registry, own_postgres, monkeypatch
+):
+    warned = []
+    # A logger of the test's own: what the process logs goes where an earlier test has sent it.
+    said = SimpleNamespace(
+        info=lambda *_, **__: None, warning=lambda *event, **fields: warned.append((event, fields))
+    )
+    monkeypatch.setattr(readiness, "log", said)
     urls = own_postgres.urls
     settings = {"database_url": urls.application, "migration_database_url": urls.owner, "lease_ttl_s": 3.0}
     async with run_registry(**settings) as running:
@@ -140,7 +150,9 @@ async def test_an_outage_longer_than_a_lease_costs_no_worker_its_place(run_regis
             kill(own_postgres)
             own_postgres.stop()
             await asyncio.sleep(3.5)
-            assert re.search("the database is away .*cause=.*Connect", capsys.readouterr().out)
+            [(event, fields)] = warned
+            assert event == ("the database is away",)
+            assert "Connect" in fields["cause"]
             await asyncio.to_thread(own_postgres.start)
         # Agents take a moment to find their way back; the lease that they had is long over.
         await asyncio.sleep(1.5)
