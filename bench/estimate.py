@@ -81,8 +81,8 @@ def _square(random: Random, architecture: str) -> Shape:
 
 
 def _experts(random: Random, architecture: str, **others: object) -> Shape:
-    experts = random.choice([8, 16, 64])
-    used, width = experts // random.choice([4, 8]), 256 * random.randint(1, 3)
+    experts = random.choice([8, 16, 32])
+    used, width = experts // random.choice([4, 8]), 256 * random.randint(1, 2)
     shape = _dense(random, architecture, experts=experts, experts_used=used, expert_width=width)
     return replace(shape, **others)
 

@@ -102,6 +102,9 @@ UNROTATED: frozenset[str] = frozenset({
 # fmt: on
 """Those whose queries and keys do not turn with their position."""
 
+NORMED_VALUES: frozenset[str] = frozenset({"gemma-embedding2", "gemma3n", "gemma4"})
+"""Those whose values are normed, as elsewhere at most queries and keys are."""
+
 RESIDUAL_FIRST: frozenset[str] = frozenset({"jamba", "lfm2", "lfm2moe", "openelm", "phi3", "phimoe"})
 """Those in which a block's result is added to its input, which it replaces; elsewhere it is the other way round."""
 

@@ -1,6 +1,6 @@
 """The tensors of attention, in the forms that llama.cpp computes."""
 
-from moorage_common.modelfiles.architectures import RECURRENT, UNROTATED, Recurrence
+from moorage_common.modelfiles.architectures import NORMED_VALUES, RECURRENT, UNROTATED, Recurrence
 from moorage_scheduler.estimators.gguf_plan import FLOAT_BYTES, HALF_BYTES, INDEX_BYTES, Plan
 from moorage_scheduler.estimators.graph import Graph, Tensor
 
@@ -23,6 +23,8 @@ def attention(graph: Graph, plan: Plan, block: int, normed: Tensor) -> Tensor:
         key_source = graph.view(graph.compute(plan.floats(heads_kv * key), normed))
         keys_size = key_source.size
         values = graph.view(graph.compute(plan.floats(heads_kv * value), normed))
+    if plan.facts.architecture in NORMED_VALUES:
+        values = graph.compute(values.size, values)
     query = _turned(graph, plan, query_source, queries)
     keys = _turned(graph, plan, key_source, keys_size)
     gate = graph.view(query_source, queries) if gated else None
