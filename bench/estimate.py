@@ -106,7 +106,7 @@ FAMILIES: list[Callable[[Random], Shape]] = [
     lambda random: _experts(random, "qwen3moe"),
     lambda random: _experts(random, "deepseek2", quantization=_plain(random), tied=False),
     lambda random: _recurrent(random, "mamba2", quantization=_plain(random)),
-    lambda random: _experts(random, "llama", experts=8, experts_used=2, expert_width=0),
+    lambda random: _experts(random, "llama", experts=8, experts_used=2, expert_width=0, feed_forward=1024),
     lambda random: _recurrent(random, "falcon-h1", quantization=_plain(random)),
     lambda random: _recurrent(
         random, "jamba", quantization=_plain(random), state=16, experts=8, experts_used=2, expert_width=0
