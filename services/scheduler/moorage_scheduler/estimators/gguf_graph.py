@@ -86,6 +86,8 @@ def _blocks(plan: Plan) -> Iterator[int]:
 
 def _block(graph: Graph, plan: Plan, block: int, state: Tensor, rows: int) -> Tensor:
     normed = _before(graph, plan, state)
+    if _is_delta_net(plan):
+        graph.run(normed)
     mixed = _mixed(graph, plan, block, state, normed)
     fed = feeds_forward(plan, block)
     if rows != plan.tokens:
@@ -142,6 +144,11 @@ def _attends(plan: Plan, block: int) -> bool:
     if rule is None or rule.blocks is Recurrent.BESIDE_ATTENTION:
         return True
     return bool(plan.facts.block_key_elements[block])
+
+
+def _is_delta_net(plan: Plan) -> bool:
+    rule = RECURRENT.get(plan.facts.architecture)
+    return rule is not None and rule.recurrence in {Recurrence.DELTA_NET, Recurrence.KIMI_DELTA}
 
 
 def _is_rwkv(plan: Plan) -> bool:
