@@ -15,3 +15,10 @@ def test_an_artifact_in_a_line() -> None:
     assert describe_pin(artifact) == "artifacts/a, 2.00 KiB"
     artifact.revision = "0123456789abcdef"
     assert describe_pin(artifact) == "artifacts/a, 2.00 KiB, revision 0123456789ab"
+
+
+def test_a_digest_is_cut_and_any_other_revision_is_told_whole() -> None:
+    artifact = Artifact(name="artifacts/a", size_bytes=2048, revision="sha256:" + "0123456789abcdef" * 4)
+    assert describe_pin(artifact) == "artifacts/a, 2.00 KiB, revision sha256:0123456789ab"
+    artifact.revision = "7664321 bytes of 1764091120518000000"
+    assert describe_pin(artifact) == "artifacts/a, 2.00 KiB, revision 7664321 bytes of 1764091120518000000"
