@@ -25,6 +25,8 @@ _WORDS = {
     "data_dir": ("--data-dir", "MOORAGE_HOME"),
 }
 """How each option is said on the command line, and in the environment."""
+VARIABLES = tuple(variable for _, variable in _WORDS.values())
+"""What of the environment goes before the current context."""
 _CURRENT = "moor context use"
 """How the current context was said."""
 

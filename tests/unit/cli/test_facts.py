@@ -24,3 +24,10 @@ def test_a_model_in_safetensors_in_a_line() -> None:
     facts.quantization = "fp8"
     artifact = Artifact(size_bytes=1024, facts=ModelFacts(safetensors=facts))
     assert describe_artifact(artifact) == "0 files, 1.00 KiB, qwen3 with 36 layers, fp8"
+
+
+def test_a_digest_is_cut_and_any_other_revision_is_told_whole() -> None:
+    artifact = Artifact(name="artifacts/a", size_bytes=2048, revision="sha256:" + "0123456789abcdef" * 4)
+    assert describe_pin(artifact) == "artifacts/a, 2.00 KiB, revision sha256:0123456789ab"
+    artifact.revision = "7664321 bytes of 1764091120518000000"
+    assert describe_pin(artifact) == "artifacts/a, 2.00 KiB, revision 7664321 bytes of 1764091120518000000"

@@ -13,13 +13,11 @@ from moorage_cli.contexts import (
     write_contexts,
 )
 from moorage_cli.results import Output, Result
-from moorage_cli.target import Located, MeshTarget
+from moorage_cli.target import VARIABLES, Located, MeshTarget
 from moorage_cli.views.context_tables import context_rows, located_rows
 from moorage_cli.views.milestones import Mark
 from moorage_common.core.address import Address
 from moorage_common.core.errors import Unavailable
-
-_GOES_BEFORE = ("MOORAGE_REGISTRY", "MOORAGE_CONTEXT", "MOORAGE_HOME")
 
 
 async def list_(*, output: Output) -> int:
@@ -61,7 +59,7 @@ async def use(*, name: str) -> int:
     _write(_read().using(name))
     console = make_console(stderr=True)
     print_milestone(console, Mark.DONE, "using", f"context {name}")
-    for variable in _GOES_BEFORE:
+    for variable in VARIABLES:
         if os.environ.get(variable):
             print_milestone(console, Mark.TROUBLE, "note", f"{variable} is set, and goes before the context")
     return 0

@@ -1,9 +1,14 @@
 """Artifacts, instances and workers in a line."""
 
+import re
+
 from moorage.registry.v1.artifact_pb2 import Artifact
 from moorage.registry.v1.instance_pb2 import Instance
 from moorage.registry.v1.worker_pb2 import MemoryPool, Worker
 from moorage_cli.views.words import plural, size
+
+_DIGEST = re.compile(r"(sha256:)?[0-9a-f]{12}(?=[0-9a-f]*$)")
+"""What of a commit, or of a digest, tells it from others. What else a revision is made of is not cut."""
 
 
 def describe_artifact(artifact: Artifact) -> str:
@@ -35,7 +40,8 @@ def held_bytes(instance: Instance) -> int:
 
 def describe_pin(artifact: Artifact) -> str:
     """Returns e.g. "artifacts/3f2a, 766 KiB, revision 0123456789ab": what a source was pinned to."""
-    revision = f", revision {artifact.revision[:12]}" if artifact.revision else ""
+    digest = _DIGEST.match(artifact.revision)
+    revision = f", revision {digest[0] if digest else artifact.revision}" if artifact.revision else ""
     return f"{artifact.name}, {size(artifact.size_bytes)}{revision}"
 
 

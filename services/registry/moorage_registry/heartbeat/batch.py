@@ -75,6 +75,9 @@ class HeartbeatBatch:
             except MoorageError as error:
                 _fail(waiting.values(), error)
                 continue
+            except Exception as defect:
+                _fail(waiting.values(), defect)
+                raise
             for (worker_id, _), beat in waiting.items():
                 if worker_id in expiry:
                     beat.written.set_result(expiry[worker_id])
@@ -91,15 +94,22 @@ class HeartbeatBatch:
             return await workers.renew(connection, renewals, self._ttl)
 
     async def _measure(self) -> None:
-        """Writes the measurements, unless some were written a moment ago. Those of a broken stream are sent again."""
+        """Writes the measurements, unless some were written a moment ago. Agents send what changed, and only once."""
         now = self._clock.monotonic()
         if not self._measured or now - self._measured_at < _MEASUREMENTS_S:
             return
-        measured, self._measured, self._measured_at = self._measured, {}, now
+        measured = dict(self._measured)
         await self._database.transact(lambda tx: workers.measure(tx, measured))
+        self._measured_at = now
+        # What came meanwhile stays.
+        self._measured = {
+            worker_id: each
+            for worker_id, each in self._measured.items()
+            if each is not measured.get(worker_id)
+        }
 
 
-def _fail(beats: Iterable[_Beat], error: MoorageError) -> None:
+def _fail(beats: Iterable[_Beat], error: Exception) -> None:
     for beat in beats:
         beat.written.set_exception(error)
         # An agent that left meanwhile asks no more; its answer is not a defect.
