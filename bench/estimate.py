@@ -20,6 +20,7 @@ from lab.gguf_models import Shape, model
 from lab.llama_cpp import Logged, load
 from moorage_common.core.placement import FlashAttention, KvCacheType
 from moorage_common.modelfiles.gguf import read_gguf_files
+from moorage_scheduler.core.layers.ways import beside_ram
 from moorage_scheduler.core.memory import Parts
 from moorage_scheduler.core.request import LlamaCppOptions
 from moorage_scheduler.estimators.gguf import gguf_profile
@@ -193,7 +194,7 @@ def measure(case: Case) -> tuple[Parts, Logged]:
     """Returns what a case is predicted to need in RAM, and what llama.cpp takes."""
     with tempfile.TemporaryDirectory() as folder:
         paths = model(case.shape).write(Path(folder, "model.gguf"), shards=case.shards)
-        predicted = gguf_profile(read_gguf_files(paths), case.options).in_ram(0)
+        predicted = beside_ram(gguf_profile(read_gguf_files(paths), case.options)).ram(0)
         return predicted, load(paths[0], case.options)
 
 

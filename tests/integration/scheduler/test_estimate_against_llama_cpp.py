@@ -8,6 +8,7 @@ from lab.gguf_models import Shape
 from lab.llama_cpp import load
 from moorage_common.core.placement import FlashAttention, KvCacheType
 from moorage_common.modelfiles.gguf import read_gguf_files
+from moorage_scheduler.core.layers.ways import beside_ram
 from moorage_scheduler.core.request import LlamaCppOptions
 from moorage_scheduler.estimators.gguf import gguf_profile
 
@@ -123,7 +124,7 @@ CASES = [
 
 
 def predict(files, options):
-    return gguf_profile(read_gguf_files(files), options).in_ram(0)
+    return beside_ram(gguf_profile(read_gguf_files(files), options)).ram(0)
 
 
 def check(predicted, logged):

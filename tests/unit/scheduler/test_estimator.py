@@ -8,6 +8,7 @@ from moorage_common.core.llama_cpp import CONTEXT_CHECKPOINTS
 from moorage_common.core.placement import FlashAttention, KvCacheType
 from moorage_common.core.states import AcceleratorKind
 from moorage_common.modelfiles.architectures import RECURRENT
+from moorage_scheduler.core.layers.ways import beside_ram, on_one
 from moorage_scheduler.core.request import LlamaCppOptions
 from moorage_scheduler.estimators.gguf import gguf_profile
 from moorage_scheduler.estimators.gguf_compute import on_cpu, on_gpus
@@ -288,8 +289,9 @@ class TestProfile:
         facts = paper.facts(other_bytes=5)
         profile = gguf_profile(facts, LlamaCppOptions())
         for units in range(len(profile.units) + 1):
-            on_gpu = profile.on_gpu(0, units, AcceleratorKind.CUDA).weights
-            assert on_gpu + profile.in_ram(units).weights == facts.total_tensor_bytes + 5
+            way = on_one(profile) if units == len(profile.units) else beside_ram(profile)
+            on_gpu = way.gpu(0, units, AcceleratorKind.CUDA).weights
+            assert on_gpu + way.ram(units).weights == facts.total_tensor_bytes + 5
 
     def test_a_tied_head_is_copied_to_the_gpu_and_shared_on_the_cpu(self, paper):
         facts = paper.facts(output_bytes=1, tied_embedding=True)
@@ -304,9 +306,9 @@ class TestProfile:
         profile = gguf_profile(facts, LlamaCppOptions())
         assert profile.host_alone.weights == 60 + 70 + 9 - 30
         everything = 200 + facts.output_bytes + facts.token_embedding_bytes
-        assert profile.in_ram(0).weights == everything + 109
+        assert beside_ram(profile).ram(0).weights == everything + 109
         # Beside a GPU what is in RAM stays as it is, for the GPU to copy.
-        assert profile.in_ram(1).weights == everything - facts.output_bytes
+        assert beside_ram(profile).ram(1).weights == everything - facts.output_bytes
 
     def test_without_a_mapped_file_a_repacked_matrix_is_held_once(self, paper):
         facts = paper.facts(blocks=1, block_repack_bytes=(60,), output_repack_bytes=9)
@@ -358,5 +360,5 @@ class TestProfile:
 
     def test_more_layers_on_gpus_never_need_more_ram(self, paper):
         profile = gguf_profile(paper.facts(), LlamaCppOptions())
-        needs = [profile.in_ram(units).total for units in range(len(profile.units) + 1)]
+        needs = [*beside_ram(profile).in_ram.tolist(), on_one(profile).in_ram[-1]]
         assert needs == sorted(needs, reverse=True)

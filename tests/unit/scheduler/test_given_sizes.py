@@ -4,6 +4,7 @@ import pytest
 
 from moorage_common.core.placement import MemoryPart, ModelCategory
 from moorage_common.core.states import AcceleratorKind
+from moorage_scheduler.core.layers.ways import beside_ram
 from moorage_scheduler.core.parallel import ParallelShape
 from moorage_scheduler.core.request import LlamaCppOptions, VllmOptions
 from moorage_scheduler.core.sizes import LayerSizes, VllmSizes
@@ -117,9 +118,9 @@ class TestLlamaCpp:
 
     def test_all_memory_is_somewhere(self):
         profile = layer_profile(self.SIZES, LlamaCppOptions(context_length=10))
-        gpu = profile.on_gpu(0, 2, CUDA)
+        gpu = beside_ram(profile).gpu(0, 2, CUDA)
         assert (gpu.weights, gpu.kv_cache, gpu.compute, gpu.overhead) == (35, 20, 100, 512 * MIB)
-        ram = profile.in_ram(2)
+        ram = beside_ram(profile).ram(2)
         assert (ram.weights, ram.kv_cache, ram.compute, ram.overhead) == (30 + 7, 40, 200, PROCESS_BYTES)
 
     def test_without_a_wish_it_is_the_models_own_context_up_to_4096(self):

@@ -25,9 +25,8 @@ from moorage_scheduler.scorers.stickiness import StickinessScorer
 TEN = MemoryProfile(
     units=(Unit(on_gpu=Parts(weights=10), on_cpu=Parts(weights=10)),) * 4,
     per_gpu={kind: Parts() for kind in AcceleratorKind},
+    per_gpu_of_several={kind: Parts() for kind in AcceleratorKind},
     host=Parts(),
-    host_beside_gpu=Parts(),
-    host_computing=Parts(),
     context_length=512,
 )
 

@@ -26,8 +26,10 @@ def profile(*weights, repacked=0):
     return MemoryProfile(
         units=tuple(Unit(on_gpu=Parts(weights=w), on_cpu=Parts(weights=w + repacked)) for w in weights),
         per_gpu={kind: Parts(compute=PER_GPU) for kind in AcceleratorKind},
+        per_gpu_of_several={kind: Parts(compute=PER_GPU) for kind in AcceleratorKind},
         host=Parts(weights=HOST),
         host_beside_gpu=Parts(compute=BESIDE),
+        host_beside_several=Parts(compute=BESIDE),
         host_computing=Parts(compute=COMPUTING),
         context_length=512,
     )
@@ -177,7 +179,11 @@ def gpu(name, available, *, capacity=100, replicas=0, tenants=0, worker="w"):
 
 
 def fill(demand, gpus, units, strategy=PlacementStrategy.BINPACK, seed="s"):
-    return Sharer(demand=demand, strategy=strategy, seed=seed).fill(tuple(gpus), start=0, stop=units)
+    way = next(way for way in demand.ways if way.most_gpus != 1 and way.goal >= units)
+    if units < demand.total_units:
+        way = demand.beside_ram
+    sharer = Sharer(demand=demand, way=way, strategy=strategy, seed=seed)
+    return sharer.fill(tuple(gpus), start=0, stop=units)
 
 
 class TestShares:
@@ -216,7 +222,7 @@ class TestClaims:
     def test_ram_comes_first_then_gpus_in_the_order_of_the_layers(self):
         demand = Demand(profile(1, 10, 20, 30), LlamaCppOptions())
         gpus = (gpu("a", 22), gpu("b", 23))
-        claims = claims_of(demand, "w", fill(demand, gpus, 3))
+        claims = claims_of(demand.beside_ram, "w", fill(demand, gpus, 3))
         assert [(c.pool, c.layers) for c in claims] == [(RAM, 1), ("a", 1), ("b", 2)]
         assert {c.worker for c in claims} == {"w"}
         assert sum(c.layers for c in claims) == 4
@@ -225,10 +231,10 @@ class TestClaims:
 
     def test_unified_memory_is_claimed_once(self):
         demand = Demand(profile(10, 10), LlamaCppOptions())
-        (claim,) = unified_claims(demand, "w", 2, AcceleratorKind.METAL)
+        (claim,) = unified_claims(demand.ways[0], "w", 2, AcceleratorKind.METAL)
         assert (claim.worker, claim.pool, claim.layers) == ("w", RAM, 2)
         assert claim.size_bytes == 20 + PER_GPU + HOST + BESIDE
-        (on_cpu,) = unified_claims(demand, "w", 0, AcceleratorKind.METAL)
+        (on_cpu,) = unified_claims(demand.beside_ram, "w", 0, AcceleratorKind.METAL)
         assert on_cpu.size_bytes == 20 + HOST + COMPUTING
 
 
@@ -237,8 +243,9 @@ def test_ties_replay():
     assert tie("s", "a") != tie("t", "a")
 
 
-def test_prefix_sums_say_what_the_profile_says():
+def test_prefix_sums_say_what_the_parts_say():
     model = profile(1, 20, 300, repacked=5)
     demand = Demand(model, LlamaCppOptions())
-    assert demand.in_ram.tolist() == [model.in_ram(units).total for units in range(4)]
     assert np.diff(demand.on_gpus).tolist() == [unit.on_gpu.total for unit in model.units]
+    for way in demand.ways:
+        assert way.in_ram.tolist() == [way.ram(units).total for units in range(way.goal + 1)]

@@ -379,9 +379,8 @@ class TestWhatOthersCost:
     PROFILE = MemoryProfile(
         units=(Unit(on_gpu=Parts(weights=10), on_cpu=Parts(weights=10)),) * 4,
         per_gpu={kind: Parts(compute=2) for kind in AcceleratorKind},
+        per_gpu_of_several={kind: Parts(compute=2) for kind in AcceleratorKind},
         host=Parts(overhead=7),
-        host_beside_gpu=Parts(),
-        host_computing=Parts(),
         context_length=512,
         per_remote_gpu=Parts(overhead=3),
         host_remote=Parts(overhead=5),
@@ -415,11 +414,11 @@ class TestWhatOthersCost:
         _, found = teams(
             paper.Worker(name="a", gpus=(32,)), paper.Worker(name="b", gpus=(14,)), options=NO_OFFLOAD
         )
-        assert found == []
+        assert found == ()
 
     def test_a_worker_whose_ram_is_short_of_it_only_leads(self, paper, teams):
         short = paper.Worker(name="b", gpus=(32,), ram=4)
-        assert teams(paper.Worker(name="a", gpus=(42,)), short)[1] == []
+        assert teams(paper.Worker(name="a", gpus=(42,)), short)[1] == ()
         view, (only,) = teams(paper.Worker(name="a", gpus=(35,)), replace(short, gpus=(36,), ram=6, name="c"))
         assert view.worker(only.leader) == "a"
 
@@ -428,4 +427,4 @@ class TestWhatOthersCost:
         lead = paper.Worker(name="a", gpus=(32,))
         _, (best, *_) = teams(lead, paper.Worker(name="mac", ram=20, **mac), options=NO_OFFLOAD)
         assert sum(c.size_bytes for c in best.spot.claims if c.worker == "mac") == 20
-        assert teams(lead, paper.Worker(name="mac", ram=19, **mac), options=NO_OFFLOAD)[1] == []
+        assert teams(lead, paper.Worker(name="mac", ram=19, **mac), options=NO_OFFLOAD)[1] == ()

@@ -62,34 +62,23 @@ class MemoryProfile:
     per_gpu: Mapping[AcceleratorKind, Parts]
     """What a GPU needs besides the units that it holds, by its kind: as the only one that holds any, or while
     others are in RAM."""
-    host: Parts
-    """What RAM holds wherever the layers are."""
-    host_beside_gpu: Parts
-    """What RAM holds besides when all units are on one GPU."""
-    host_computing: Parts
-    """What RAM holds besides when any unit is on the CPU."""
-    context_length: int
-    """Tokens that all this is for, shared by all slots."""
-    per_gpu_of_several: Mapping[AcceleratorKind, Parts] = field(default_factory=dict)
+    per_gpu_of_several: Mapping[AcceleratorKind, Parts]
     """As `per_gpu`, when several GPUs hold all units between them, of one worker or of several."""
     per_gpu_beside_ram: Mapping[AcceleratorKind, Parts] = field(default_factory=dict)
     """What the first of the leader's GPUs needs on top of `per_gpu` while any unit is in RAM."""
+    host: Parts
+    """What RAM holds wherever the layers are."""
+    host_beside_gpu: Parts = field(default_factory=Parts)
+    """What RAM holds besides when all units are on one GPU."""
     host_beside_several: Parts = field(default_factory=Parts)
-    """As `host_beside_gpu`, when several GPUs hold all units between them."""
+    """What RAM holds besides when several GPUs hold all units between them."""
+    host_computing: Parts = field(default_factory=Parts)
+    """What RAM holds besides when any unit is in it."""
     host_alone: Parts = field(default_factory=Parts)
     """What RAM holds on top when no unit is on a GPU."""
     per_remote_gpu: Parts = field(default_factory=Parts)
     """What a GPU of another worker than the leader's needs on top."""
     host_remote: Parts = field(default_factory=Parts)
     """What the RAM of each worker but the leader holds."""
-
-    def in_ram(self, gpu_units: int) -> Parts:
-        """What RAM holds when so many units are on GPUs."""
-        beside = self.host_beside_gpu if gpu_units == len(self.units) else self.host_computing
-        if not gpu_units:
-            beside += self.host_alone
-        return sum((unit.on_cpu for unit in self.units[gpu_units:]), self.host + beside)
-
-    def on_gpu(self, start: int, stop: int, kind: AcceleratorKind) -> Parts:
-        """What a GPU of a kind holds with the units from `start` up to `stop`."""
-        return sum((unit.on_gpu for unit in self.units[start:stop]), self.per_gpu[kind])
+    context_length: int
+    """Tokens that all this is for, shared by all slots."""

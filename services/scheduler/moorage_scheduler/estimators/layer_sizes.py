@@ -28,19 +28,19 @@ def layer_profile(sizes: LayerSizes, options: LlamaCppOptions) -> MemoryProfile:
         for weights, adapter, kv_cache in zip(sizes.block_weight_bytes, _adapters(sizes), kept, strict=True)
     ]
     output = Parts(weights=sizes.output_bytes + sizes.draft_bytes + sizes.projector_bytes)
+    per_gpu = {
+        kind: Parts(compute=sizes.gpu_compute_bytes, overhead=_given(sizes.gpu_overhead_bytes, driver))
+        for kind, driver in DRIVER_BYTES.items()
+    }
     return MemoryProfile(
         units=(_unit(output), *reversed(blocks)),
-        per_gpu={
-            kind: Parts(compute=sizes.gpu_compute_bytes, overhead=_given(sizes.gpu_overhead_bytes, driver))
-            for kind, driver in DRIVER_BYTES.items()
-        },
+        per_gpu=per_gpu,
+        per_gpu_of_several=per_gpu,
         host=Parts(
             weights=sizes.token_embedding_bytes,
             compute=sizes.ram_compute_bytes,
             overhead=_given(sizes.ram_overhead_bytes, PROCESS_BYTES),
         ),
-        host_beside_gpu=Parts(),
-        host_computing=Parts(),
         context_length=length,
     )
 

@@ -4,7 +4,7 @@ from copy import copy
 
 import numpy as np
 
-from moorage_scheduler.core.codes import ACCELERATORS
+from moorage_scheduler.core.layers.ways import Way, beside_ram, on_one, on_several
 from moorage_scheduler.core.memory import MemoryProfile
 from moorage_scheduler.core.request import LlamaCppOptions
 from moorage_scheduler.core.snapshot import Int64s
@@ -26,35 +26,33 @@ class Demand:
         """Whether GPUs must hold all units that are to go there, if they hold any."""
         self.exact_gpus = exact_gpus
         """How many GPUs must hold units. 0: as few as will do."""
-        on_gpu = [0]
-        for unit in profile.units:
-            on_gpu.append(on_gpu[-1] + unit.on_gpu.total)
-        self.on_gpus: Int64s = np.array(on_gpu, np.int64)
+        on_gpu = [unit.on_gpu.total for unit in profile.units]
+        self.on_gpus: Int64s = np.cumsum([0, *on_gpu], dtype=np.int64)
         """[u]: what the first u units take on GPUs."""
-        self.smallest_unit = min((unit.on_gpu.total for unit in profile.units), default=0)
-        self.largest_unit = max((unit.on_gpu.total for unit in profile.units), default=0)
-        self.in_ram: Int64s = np.array(_in_ram(profile), np.int64)
-        """[u]: what RAM holds while the first u units are on GPUs."""
-        self.per_gpu: Int64s = np.zeros(len(ACCELERATORS), np.int64)
-        """[kind]: what each GPU that is used takes besides."""
-        for kind, parts in profile.per_gpu.items():
-            self.per_gpu[ACCELERATORS.of(kind)] = parts.total
+        self.smallest_unit = min(on_gpu, default=0)
+        self.largest_unit = max(on_gpu, default=0)
+        self.ways = _ways(profile, self.goal, exact_gpus)
+        """The ways in which it may lie, best first. The last is the one beside RAM."""
+
+    @property
+    def beside_ram(self) -> Way:
+        """The way to lie with units in RAM."""
+        return self.ways[-1]
 
     def exactly(self, gpus: int) -> "Demand":
         """The same, with units on so many GPUs."""
         other = copy(self)
         other.exact_gpus = gpus
+        other.ways = _ways(self.profile, self.goal, gpus)
         return other
 
 
-def _in_ram(profile: MemoryProfile) -> list[int]:
-    total = len(profile.units)
-    needs = [(profile.host + profile.host_beside_gpu).total]
-    computing = (profile.host + profile.host_computing).total
-    left = 0
-    for units in range(total - 1, -1, -1):
-        left += profile.units[units].on_cpu.total
-        needs.append(computing + left)
-    if total:
-        needs[-1] += profile.host_alone.total
-    return needs[::-1]
+def _ways(profile: MemoryProfile, goal: int, exact_gpus: int) -> tuple[Way, ...]:
+    total, most = len(profile.units), exact_gpus or None
+    beside = beside_ram(profile, min(goal, max(0, total - 1)), most)
+    if goal < total:
+        return (beside,)
+    if exact_gpus == 1:
+        return (on_one(profile), beside)
+    several = on_several(profile, most)
+    return (several, beside) if exact_gpus else (on_one(profile), several, beside)

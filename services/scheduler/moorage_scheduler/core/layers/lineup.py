@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from moorage_scheduler.core.layers.alone import rooms
 from moorage_scheduler.core.layers.demand import Demand
+from moorage_scheduler.core.layers.ways import Way
 from moorage_scheduler.core.offer import View
 from moorage_scheduler.core.snapshot import Int64s
 
@@ -16,20 +17,20 @@ from moorage_scheduler.core.snapshot import Int64s
 class Lineup:
     """The workers of a view: those with most usable GPU memory first, then those that have the artifact."""
 
-    def __init__(self, demand: Demand, view: View) -> None:
+    def __init__(self, demand: Demand, way: Way, view: View) -> None:
         given, profile = view.offer, demand.profile
-        self._demand = demand
-        self._sizes: Int64s = np.diff(demand.on_gpus[: demand.goal + 1])
-        usable = usable_memory(demand, view)
+        self._demand, self._way = demand, way
+        self._sizes: Int64s = np.diff(demand.on_gpus[: way.goal + 1])
+        usable = usable_memory(demand, way, view)
         order = np.lexsort((view.ties(), ~view.has_artifact(), -usable))
         self.rows: NDArray[np.intp] = order[(usable[order] > 0) & given.distributes[order]]
         """Rows of the view, in order."""
         self._ram: Int64s = given.available[self.rows, 0]
-        cards = rooms(demand, given)[self.rows]
+        cards = rooms(way, given)[self.rows]
         shares = given.shares_memory[self.rows]
-        one_memory = np.where(shares, self._ram - demand.per_gpu[given.kinds[self.rows, 0]], -1)
+        one_memory = np.where(shares, self._ram - way.per_gpu[given.kinds[self.rows, 0]], -1)
         largest = cards.max(axis=1, initial=-1)
-        self._leads: Int64s = np.where(shares, one_memory - demand.in_ram[demand.goal], largest)
+        self._leads: Int64s = np.where(shares, one_memory - way.in_ram[way.goal], largest)
         """[position]: room of the largest GPU of a worker that leads."""
         follows = np.where(shares, one_memory - profile.host_remote.total, largest)
         enough_ram = self._ram >= profile.host_remote.total
@@ -37,20 +38,16 @@ class Lineup:
         """[position]: room of the largest GPU of a worker that follows."""
         self._most = self._at_most(cards.clip(min=0).sum() + one_memory.clip(min=0).sum())
 
-    @property
-    def suffices(self) -> bool:
-        """Whether all GPUs together have room for everything, were there no gaps."""
-        return self._most >= self._demand.goal
-
     def leaders(self) -> NDArray[np.intp]:
         """Returns rows that could lead others: they hold the first unit and, in RAM, what is left at best."""
         nobody: NDArray[np.intp] = self.rows[:0]
         if len(self._sizes) < 2 or self._follows.max(initial=-1) < self._sizes[1:].min():
             return nobody
-        if self._demand.must_hold_all and not self.suffices:
+        goal, in_ram = self._way.goal, self._way.in_ram
+        must_hold_all = self._way.holds_all or self._demand.must_hold_all
+        if must_hold_all and self._most < goal:
             return nobody
-        in_ram = self._demand.in_ram
-        left = in_ram[self._demand.goal] if self._demand.must_hold_all else in_ram[: self._most + 1].min()
+        left = in_ram[goal] if must_hold_all else in_ram[: self._most + 1].min()
         return np.asarray(self.rows[(self._leads >= self._sizes[0]) & (self._ram >= left)])
 
     def next_follower(self, position: int, start: int) -> int | None:
@@ -61,14 +58,14 @@ class Lineup:
 
     def _at_most(self, room: int) -> int:
         """Units that so much room holds if there are no gaps."""
-        return min(self._demand.goal, int(self._demand.on_gpus.searchsorted(room, side="right")) - 1)
+        return min(self._way.goal, int(self._demand.on_gpus.searchsorted(room, side="right")) - 1)
 
 
-def usable_memory(demand: Demand, view: View) -> Int64s:
+def usable_memory(demand: Demand, way: Way, view: View) -> Int64s:
     """[row]: bytes available, summed over those GPUs that can hold at least one layer."""
     given = view.offer
-    holding = rooms(demand, given) >= demand.smallest_unit
+    holding = rooms(way, given) >= demand.smallest_unit
     cards: NDArray[np.int64] = np.where(holding, given.available[:, 1:], 0).sum(axis=1)
     one_memory = given.available[:, 0]
-    fits = one_memory - demand.per_gpu[given.kinds[:, 0]] >= demand.smallest_unit
+    fits = one_memory - way.per_gpu[given.kinds[:, 0]] >= demand.smallest_unit
     return np.where(given.shares_memory, np.where(fits, one_memory, 0), cards)

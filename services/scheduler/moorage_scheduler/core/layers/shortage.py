@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from moorage_common.core.placement import PlacementReason
 from moorage_scheduler.core.explanation import Rejection
-from moorage_scheduler.core.layers.alone import Alone, search, unified_need
+from moorage_scheduler.core.layers.alone import Alone, search
 from moorage_scheduler.core.layers.demand import Demand
+from moorage_scheduler.core.layers.ways import Way
 from moorage_scheduler.core.memory import MemoryProfile
 from moorage_scheduler.core.offer import Offer
 from moorage_scheduler.core.packing import Mode
@@ -47,17 +48,15 @@ class Shortages:
 
 def shortages(demand: Demand, given: Offer, found: Alone) -> Shortages:
     """Returns what the rows of an offer need and have. Rows that fit are of no interest here."""
-    unified = given.shares_memory
-    together = unified_need(demand, given, found.units)
-    with_gpu = given.has_gpu & ~unified
+    with_gpu = given.has_gpu & ~given.shares_memory
     on_gpu = found.gpu_short | (with_gpu & (found.units < demand.goal))
     units = np.full(len(given.slots), demand.on_gpus[demand.goal])
-    available, besides = _card(demand, given, 0)
+    available, besides = _card(demand.ways[0], given, 0)
     if demand.exact_gpus:
         # The memory would do, but the smallest of so many GPUs has no room for the unit that falls to it.
         no_unit = np.where(found.gpu_short, found.gpus != demand.exact_gpus, ~found.ram_short)
         tight = ~found.few_gpus & no_unit
-        smallest, besides_there = _card(demand, given, demand.exact_gpus - 1)
+        smallest, besides_there = _card(demand.ways[0], given, demand.exact_gpus - 1)
         on_gpu = on_gpu | tight
         units = np.where(tight, demand.largest_unit, units)
         available = np.where(tight, smallest, available)
@@ -66,20 +65,21 @@ def shortages(demand: Demand, given: Offer, found: Alone) -> Shortages:
         on_gpu=on_gpu,
         gpu_needed=units + besides,
         gpu_available=available,
-        ram_needed=np.where(unified & (found.units > 0), together, demand.in_ram[found.units]),
+        ram_needed=found.ram_needed,
         ram_available=given.available[:, 0],
     )
 
 
-def _card(demand: Demand, given: Offer, position: int) -> tuple[Int64s, Int64s]:
+def _card(way: Way, given: Offer, position: int) -> tuple[Int64s, Int64s]:
     """[row]: what the largest card has, or the next largest, and what it takes beside units. 0: there is none."""
     kinds, available = given.kinds[:, 1:], given.available[:, 1:]
     if position >= kinds.shape[1]:
         return np.zeros(len(kinds), np.int64), np.zeros(len(kinds), np.int64)
-    room = np.where(kinds != 0, available - demand.per_gpu[kinds], -(2**62))
+    besides = way.per_gpu + way.per_first
+    room = np.where(kinds != 0, available - besides[kinds], -(2**62))
     rows, cards = np.arange(len(room)), np.lexsort((-available, -room), axis=1)[:, position]
     kind = kinds[rows, cards]
-    return np.where(kind != 0, available[rows, cards], 0), demand.per_gpu[kind]
+    return np.where(kind != 0, available[rows, cards], 0), besides[kind]
 
 
 def memory_rejections(

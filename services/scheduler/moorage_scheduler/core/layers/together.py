@@ -19,6 +19,7 @@ from moorage_scheduler.core.cluster import RAM
 from moorage_scheduler.core.layers.demand import Demand
 from moorage_scheduler.core.layers.lineup import Lineup
 from moorage_scheduler.core.layers.shares import Share, Sharer, claims_of
+from moorage_scheduler.core.layers.ways import Way
 from moorage_scheduler.core.offer import Gpu, View
 from moorage_scheduler.core.packing import Mode, Spot, Team
 
@@ -27,17 +28,32 @@ _MOST_ORDERED = 4
 _MOST_POLISHED = 3
 """Times that the GPUs of the best team are looked at once more."""
 _MOST_TRIED = 200
-"""Leaders that are tried in the hope that one of them holds everything, or anything."""
+"""Leaders that are tried in the hope that one of them does."""
 
 
-class Gathering:
-    """Finds the teams for one model among the workers of a view."""
+def gather(demand: Demand, view: View, limit: int) -> Sequence[Team]:
+    """Returns the teams that would serve one model together, best first, at most so many."""
+    found: dict[int, Team] = {}
+    for way in demand.ways:
+        leaves_some = demand.must_hold_all and way.goal < demand.goal
+        if len(found) < limit and way.most_gpus != 1 and not leaves_some:
+            gathering = _Gathering(demand, way, view)
+            teams = gathering.teams(limit)
+            best = () if found else (gathering.polished(team) for team in teams[:1])
+            for team in (*best, *teams):
+                found.setdefault(team.leader, team)
+    return tuple(found.values())[:limit]
 
-    def __init__(self, demand: Demand, view: View) -> None:
+
+class _Gathering:
+    """Finds the teams for one model among the workers of a view, in one way."""
+
+    def __init__(self, demand: Demand, way: Way, view: View) -> None:
         self._demand = demand
+        self._way = way
         self._view = view
-        self._sharer = Sharer(demand=demand, strategy=view.strategy, seed=view.request.seed)
-        self._lineup = Lineup(demand, view)
+        self._sharer = Sharer(demand=demand, way=way, strategy=view.strategy, seed=view.request.seed)
+        self._lineup = Lineup(demand, way, view)
         self._ready, self._ties = view.has_artifact(), view.ties()
         self._gpus: dict[int, tuple[Gpu, ...]] = {}
 
@@ -48,30 +64,22 @@ class Gathering:
             team = self._team(leader)
             if team is not None:
                 found.append(team)
-            if len(found) >= limit and not self._hopes_for_more(found):
+            if len(found) == limit:
                 break
-        found.sort(key=self._rank)
-        if found:
-            best = self._polished(found[0])
-            found = [best, *(team for team in found[1:] if team.leader != best.leader)]
-        return found[:limit]
+        return sorted(found, key=self._rank)
 
-    def _rank(self, team: Team) -> tuple[int, ...]:
-        """What orders teams, best first."""
-        leader, others = team.leader, len(team.spot.subordinates)
-        ties = int(self._ties[leader])
-        return (-team.spot.mode, -team.usable, others, int(not self._ready[leader]), ties)
-
-    def _polished(self, best: Team) -> Team:
+    def polished(self, best: Team) -> Team:
         """The best team of just the GPUs that a team uses: choosing them by hand must give the same."""
         for _ in range(_MOST_POLISHED):
             rows, kinds = self._used(best)
             uses = int(np.count_nonzero(kinds))
             if uses == self._demand.exact_gpus:
                 return best
+            exact = self._demand.exactly(uses)
+            way = next(way for way in exact.ways if way.goal == self._way.goal)
             given = replace(self._view.offer.rows(rows), kinds=kinds)
             view = View(self._view.snapshot, self._view.request, given, self._view.strategy)
-            again = next(iter(Gathering(self._demand.exactly(uses), view).teams(1)), None)
+            again = next(iter(_Gathering(exact, way, view).teams(1)), None)
             if again is None:
                 return best
             again = replace(again, leader=int(rows[again.leader]))
@@ -79,6 +87,11 @@ class Gathering:
                 return best
             best = again
         return best
+
+    def _rank(self, team: Team) -> tuple[int, ...]:
+        """What orders teams, best first."""
+        leader, others = team.leader, len(team.spot.subordinates)
+        return (-team.usable, others, int(not self._ready[leader]), int(self._ties[leader]))
 
     def _used(self, team: Team) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
         """The rows of a team, and the kinds of the cards that hold something there."""
@@ -93,10 +106,6 @@ class Gathering:
                     kinds[place, position] = self._view.offer.kinds[row, position]
         return rows, kinds
 
-    def _hopes_for_more(self, found: Sequence[Team]) -> bool:
-        """Whether GPUs could hold everything under another leader: where gaps are depends on who leads."""
-        return self._lineup.suffices and all(team.spot.mode is not Mode.DISTRIBUTED for team in found)
-
     def _leaders(self) -> Iterator[int]:
         """The one that was nominated already is among those that are tried."""
         wanted = self._view.request.selection.primary_worker
@@ -108,14 +117,14 @@ class Gathering:
             yield from (row for row in leaders if row != first)
 
     def _team(self, leader: int) -> Team | None:
-        demand = self._demand
+        demand, way = self._demand, self._way
         shares = self._exactly(leader) if demand.exact_gpus else _flat(self._gathered(leader))
         units = shares[-1].stop if shares else 0
         name = self._view.worker(leader)
         subordinates = tuple(dict.fromkeys(share.gpu.worker for share in shares if share.remote))
         if not subordinates or not any(share.gpu.worker == name for share in shares):
             return None
-        if units < demand.goal and demand.must_hold_all:
+        if units < way.goal and (way.holds_all or demand.must_hold_all):
             return None
         if not self._leader_has_room(leader, shares, units):
             return None
@@ -123,8 +132,8 @@ class Gathering:
             leader=leader,
             usable=self._brought(leader, [share.gpu for share in shares if not share.remote]),
             spot=Spot(
-                claims=claims_of(demand, name, shares),
-                mode=Mode.DISTRIBUTED if units == demand.total_units else Mode.DISTRIBUTED_PARTLY,
+                claims=claims_of(way, name, shares),
+                mode=Mode.DISTRIBUTED if way.holds_all else Mode.DISTRIBUTED_PARTLY,
                 gpu_layers=units,
                 subordinates=subordinates,
             ),
@@ -141,16 +150,16 @@ class Gathering:
             shares = _flat(self._filled((row, cards[row]) for row in (leader, *order) if row in cards))
             if len(shares) == uses and (not best or shares[-1].stop > best[-1].stop):
                 best = shares
-            if best and best[-1].stop == self._demand.goal:
+            if best and best[-1].stop == self._way.goal:
                 break
         return best
 
     def _gathered(self, leader: int) -> dict[int, tuple[Share, ...]]:
         """Fills the GPUs of one worker after the other, passing over those that cannot hold the next unit."""
         found = self._filled([(leader, self._cards(leader, leader))])
-        start = found[leader][-1].stop if found else self._demand.goal
+        start = found[leader][-1].stop if found else self._way.goal
         seen = 0
-        while start < self._demand.goal:
+        while start < self._way.goal:
             position = self._lineup.next_follower(seen, start)
             if position is None:
                 break
@@ -158,7 +167,7 @@ class Gathering:
             if row == leader:
                 continue
             shares = self._sharer.fill(
-                self._cards(row, leader), start=start, stop=self._demand.goal, remote=True
+                self._cards(row, leader), start=start, stop=self._way.goal, remote=True
             )
             if shares:
                 found[row], start = shares, shares[-1].stop
@@ -169,10 +178,10 @@ class Gathering:
         found: dict[int, tuple[Share, ...]] = {}
         start, leader = 0, -1
         for row, gpus in supply:
-            if start == self._demand.goal:
+            if start == self._way.goal:
                 break
             leader = row if leader < 0 else leader
-            shares = self._sharer.fill(gpus, start=start, stop=self._demand.goal, remote=row != leader)
+            shares = self._sharer.fill(gpus, start=start, stop=self._way.goal, remote=row != leader)
             if shares:
                 found[row], start = shares, shares[-1].stop
         return found
@@ -196,7 +205,7 @@ class Gathering:
             cards += largest_first[: self._demand.exact_gpus - len(cards)]
         if len(cards) < self._demand.exact_gpus:
             return ()
-        return self._sharer.spread(cards, leader=self._view.worker(leader), stop=self._demand.goal)
+        return self._sharer.spread(cards, leader=self._view.worker(leader), stop=self._way.goal)
 
     def _cards(self, row: int, leader: int) -> tuple[Gpu, ...]:
         """The GPUs of a worker; none if its RAM is short of what a worker that follows needs."""
@@ -211,16 +220,16 @@ class Gathering:
         """One memory for both must hold the host's part beside the layers."""
         if gpu.pool != RAM:
             return gpu
-        demand = self._demand
-        host = int(demand.in_ram[demand.goal]) if leads else demand.profile.host_remote.total
+        remote = self._demand.profile.host_remote.total
+        host = int(self._way.in_ram[self._way.goal]) if leads else remote
         return replace(gpu, available=gpu.available - host)
 
     def _leader_has_room(self, leader: int, shares: Sequence[Share], units: int) -> bool:
-        demand, name = self._demand, self._view.worker(leader)
-        needed = int(demand.in_ram[units])
+        name, way = self._view.worker(leader), self._way
+        needed = int(way.in_ram[units])
         for share in shares:
             if share.gpu.worker == name and share.gpu.pool == RAM:
-                needed += demand.profile.on_gpu(share.start, share.stop, share.gpu.kind).total
+                needed += way.gpu(share.start, share.stop, share.gpu.kind, first=True).total
         return needed <= int(self._view.offer.available[leader, 0])
 
 
