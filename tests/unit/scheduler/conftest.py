@@ -44,6 +44,8 @@ class PaperWorker:
     installed: bool = True
     engine: EngineKind = EngineKind.LLAMA_CPP
     version: str = "1"
+    other_versions: tuple[str, ...] = ()
+    """Of further builds, which can do the same."""
     distributes: bool = True
     draining: bool = False
     maintenance: bool = False
@@ -83,7 +85,10 @@ class PaperWorker:
             labels=dict(self.labels),
             accelerators=cards,
             engines={
-                self.engine: (Engine(version=self.version, drives=drives, distributes=self.distributes),)
+                self.engine: tuple(
+                    Engine(version=version, drives=drives, distributes=self.distributes)
+                    for version in (self.version, *self.other_versions)
+                )
             }
             if self.installed
             else {},

@@ -216,6 +216,8 @@ def test_who_serves_holds_something_and_who_holds_something_serves(paper, drawn,
         assert request.selection.may_distribute
         assert request.selection.primary_worker in ("", placement.worker)
         assert all(worker.distributes for worker in workers if worker.name in members(placement))
+        versions = {worker.version for worker in workers if worker.name in members(placement)}
+        assert versions == {placement.engine_version}
         assert placement.worker in helping, "the one that leads has GPUs of its own"
     unified = {worker.name for worker in workers if worker.unified}
     if request.engine is EngineKind.LLAMA_CPP and not members(placement) & unified:

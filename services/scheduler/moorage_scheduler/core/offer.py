@@ -1,7 +1,7 @@
 """The memory that some workers have to give: what every search looks at."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,10 +50,6 @@ class Offer:
     def rows(self, chosen: NDArray[np.intp]) -> "Offer":
         """Only these rows, in this order."""
         return Offer(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
-
-    def without_exclusivity(self) -> "Offer":
-        """As if no worker took part in a distributed vLLM instance."""
-        return replace(self, exclusive=np.zeros_like(self.exclusive))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,10 @@ class Team:
     spot: Spot
     usable: int
     """Bytes of GPU memory that the leader brings."""
+    rank: tuple[int, ...]
+    """What orders a packing's teams, best first."""
+    engine_version: str = ""
+    """The version of the engine that all of them run. Empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,6 +176,8 @@ class Placement:
     claims: tuple[Claim, ...]
     """RAM first, then GPUs in the order of the layers: the last holds the output layer."""
     engine: EngineKind
+    engine_version: str = ""
+    """On all workers that take part. Empty: not known."""
     mode: PlacementMode
     gpu_layers: int
     total_layers: int

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from moorage_common.core.states import AcceleratorKind, EngineKind
 from moorage_scheduler.core.cluster import RAM, Engine, Pool, Tenant, Worker
 from moorage_scheduler.core.codes import ACCELERATORS
-from moorage_scheduler.core.versions import VersionWish
+from moorage_scheduler.core.versions import VersionWish, order_of
 
 Mask = NDArray[np.bool_]
 Int64s = NDArray[np.int64]
@@ -119,6 +119,11 @@ class Rows:
             self._builds[engine, version] = found
         return found
 
+    def latest(self, worker: str, engine: EngineKind, version: str) -> str:
+        """The latest version of an engine that a worker has among those asked for. Empty: not known, or none."""
+        builds = self.builds(engine, version)
+        return max(builds.versions[builds.version[self.slots[worker]]], key=order_of, default="")
+
     def _mask(self, key: tuple[str, str, str], test: Callable[[Worker], bool]) -> Mask:
         mask = self._masks.get(key)
         if mask is None:
@@ -145,6 +150,17 @@ class Builds:
         self.distributes: Mask = np.array(
             [any(build.distributes for build in each) for each in builds], dtype=np.bool_
         )
+        self.shared: Mapping[str, Mask] = _by_version(builds)
+        """Per version, which slots have a build of it that would serve one instance together with others."""
+
+
+def _by_version(builds: Sequence[Sequence[Engine]]) -> dict[str, Mask]:
+    """Where no build of a worker works with others, what any of them would do if it did."""
+    masks: dict[str, Mask] = {}
+    for slot, each in enumerate(builds):
+        for build in [build for build in each if build.distributes] or each:
+            masks.setdefault(build.version, np.zeros(len(builds), np.bool_))[slot] = True
+    return dict(sorted(masks.items(), key=lambda item: order_of(item[0]), reverse=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

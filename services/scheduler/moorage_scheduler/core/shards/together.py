@@ -106,9 +106,11 @@ class Gathering:
             return None
         gpus = [gpu for _, cards in members for gpu in cards]
         leader, cards = members[0]
+        usable = _free(cards)
         return Team(
             leader=leader,
-            usable=_free(cards),
+            usable=usable,
+            rank=(shape.gpus, crossing, len(members), shape.pipeline, -usable, int(self._ties[leader])),
             spot=Spot(
                 claims=claims_of(self._needs, shape, gpus),
                 mode=Mode.DISTRIBUTED,
@@ -166,7 +168,7 @@ def _free(cards: Sequence[Gpu]) -> int:
 def _best_shaped(teams: Sequence[Team]) -> list[Team]:
     """Those of as few workers and stages as the best; one for each leader."""
     best = min(map(_shape, teams))
-    alike = sorted((team for team in teams if _shape(team) == best), key=lambda team: -team.usable)
+    alike = sorted((team for team in teams if _shape(team) == best), key=lambda team: team.rank)
     leaders = {team.leader: team for team in reversed(alike)}
     return [team for team in alike if leaders[team.leader] is team]
 
