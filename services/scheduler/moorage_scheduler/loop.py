@@ -137,9 +137,7 @@ class Loop:
             outcome = place(snapshot, request, self._policy, explain_workers=self._explain_workers)
             placed = outcome.placement
             holders = snapshot.copies.get(request.artifact, frozenset())
-            decision = decide(
-                instance, outcome, artifact_ready=placed is not None and placed.worker in holders
-            )
+            decision = decide(instance, outcome, holders=holders)
             if decision is None:
                 self._retries.passed(instance.name, settled=True)
                 continue

@@ -188,6 +188,11 @@ class Placement:
     """None: another engine than vLLM."""
 
     @property
+    def loaders(self) -> tuple[str, ...]:
+        """The workers that read the model's files: llama.cpp's primary sends the others what they hold."""
+        return (self.worker, *self.subordinates) if self.engine is EngineKind.VLLM else (self.worker,)
+
+    @property
     def is_exclusive(self) -> bool:
         """Whether it is a distributed vLLM instance, of which a worker can serve only one at a time."""
         return self.engine is EngineKind.VLLM and bool(self.subordinates)
