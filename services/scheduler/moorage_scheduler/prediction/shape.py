@@ -152,19 +152,31 @@ def _of_safetensors(facts: SafetensorsFacts, options: VllmOptions) -> ModelShape
         kv_bytes=values * cached,
         attention_values=2 * facts.head_count * facts.head_size,
     )
-    windowed = replace(block, window=facts.sliding_window)
-    recurrent = replace(block, kv_bytes=0.0, attention_values=0.0, state_bytes=facts.recurrent_state_bytes)
-    windows = min(facts.sliding_window_block_count, count) if facts.sliding_window else 0
-    states = max(0, count - facts.attention_block_count) if facts.attention_block_count else 0
-    full = max(0, count - windows - states)
     # Which of them are which is not known, but how many are: they are taken to alternate.
-    blocks = _alternating((windowed, windows), (recurrent, states), (block, full))
+    blocks = _alternating(*_sorts_of_blocks(facts, block, count))
     return ModelShape(
         blocks=(*blocks, Block(weight_bytes=weights.head)),
         hidden=facts.hidden_size,
         vocabulary=facts.vocabulary_size,
         weight_type=facts.quantization,
         bytes_per_weight=_ratio(facts.total_tensor_bytes, facts.parameter_count),
+    )
+
+
+def _sorts_of_blocks(facts: SafetensorsFacts, block: Block, count: int) -> tuple[tuple[Block, int], ...]:
+    """How many blocks of a model keep keys and values, of all tokens or of a window, a state, both, or nothing."""
+    recurrent = min(facts.recurrent_block_count, count)
+    attending = min(facts.attention_block_count, count) or (0 if recurrent else count)
+    both = max(0, attending + recurrent - count)
+    windows = min(facts.sliding_window_block_count, attending - both) if facts.sliding_window else 0
+    state = facts.recurrent_state_bytes
+    neither = replace(block, kv_bytes=0.0, attention_values=0.0)
+    return (
+        (block, attending - both - windows),
+        (replace(block, window=facts.sliding_window), windows),
+        (replace(neither, state_bytes=state), recurrent - both),
+        (replace(block, state_bytes=state), both),
+        (neither, max(0, count - attending - recurrent)),
     )
 
 
