@@ -54,6 +54,10 @@ class PaperWorker:
     capability: tuple[int, ...] = ()
     driver: tuple[int, ...] = ()
     bytes_per_s: float = 0.0
+    links: tuple[str, ...] = ()
+    """The link group of each GPU. Empty: none has any."""
+    switches: tuple[str, ...] = ()
+    """The switch group of each GPU. Empty: none has any."""
     reserved: int = 0
     """Bytes of each GPU that are not part of its capacity."""
     foreign: tuple[tuple[str, int], ...] = ()
@@ -74,6 +78,8 @@ class PaperWorker:
                 capability=self.capability,
                 driver=self.driver,
                 bytes_per_s=self.bytes_per_s,
+                link_group=self.links[i] if self.links else "",
+                switch_group=self.switches[i] if self.switches else "",
             )
             for i, kind in enumerate(kinds)
         )

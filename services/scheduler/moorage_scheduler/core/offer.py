@@ -30,6 +30,10 @@ class Offer:
     """[row, pool]: the kind of the accelerator; 0: none that the model may compute on."""
     sort: NDArray[np.int32]
     """[row, pool]: position in `Snapshot.sorts` of the sort of card whose memory this is."""
+    linked: NDArray[np.int32]
+    """[row, pool]: number of the group of linked cards; 0: none."""
+    switched: NDArray[np.int32]
+    """[row, pool]: number of the group of cards on the same switches; 0: none."""
     unified: Mask
     """Whether pool 0 is the accelerators' memory, too."""
     distributes: Mask
@@ -70,6 +74,10 @@ class Gpu:
     """Instances of the same model on it."""
     tenants: int
     """Instances on it."""
+    linked: int = 0
+    """Number of its group of linked cards; 0: none."""
+    switched: int = 0
+    """Number of its group of cards on the same switches; 0: none."""
 
 
 def offer(snapshot: Snapshot, request: Request, mask: Mask, cards: Mask, *, empty: bool = False) -> Offer:
@@ -92,6 +100,8 @@ def offer(snapshot: Snapshot, request: Request, mask: Mask, cards: Mask, *, empt
         available=available[slots],
         kinds=np.where(cards[slots], columns.kinds[slots], 0).astype(np.uint8),
         sort=columns.sort[slots],
+        linked=columns.linked[slots],
+        switched=columns.switched[slots],
         unified=columns.unified[slots],
         distributes=snapshot.rows.builds(request.engine, request.engine_version).distributes[slots],
         exclusive=np.zeros(len(slots), np.bool_) if empty else columns.exclusive[slots] > 0,
@@ -148,6 +158,8 @@ class View:
                 available=int(self.offer.available[row, position]),
                 replicas=self._replicas.get((worker.name, pool), 0),
                 tenants=int(self.snapshot.columns.tenants[slot, position]),
+                linked=int(self.offer.linked[row, position]),
+                switched=int(self.offer.switched[row, position]),
             )
             for position, pool in enumerate(worker.pools)
             if (kind := ACCELERATORS.member(int(self.offer.kinds[row, position]))) is not None

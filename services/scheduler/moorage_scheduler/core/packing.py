@@ -119,6 +119,10 @@ class Packing(Protocol):
         """Returns how full each worker's memory would be that the model goes to, from 0 to 1."""
         ...
 
+    def closeness(self, view: View, fits: Fits) -> Floats:
+        """Returns how close to each other the GPUs would be that the model goes to, from 0 to 1; 1: there is one."""
+        ...
+
     def distance(self, view: View) -> Int64s:
         """Returns how many bytes each worker on which it does not fit is short of."""
         ...

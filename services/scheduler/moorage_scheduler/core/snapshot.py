@@ -52,6 +52,10 @@ class Columns:
     """[slot, pool]: version of the driver, by `versions.number`."""
     bandwidth: Floats
     """[slot, pool]: bytes a second that the accelerator reads from it at most; 0: not known."""
+    linked: NDArray[np.int32]
+    """[slot, pool]: number, on the worker, of the group of cards that are linked with each other; 0: none."""
+    switched: NDArray[np.int32]
+    """[slot, pool]: as `linked`, of the cards on the same PCIe switches."""
     total: Int64s
     """[slot, pool]: all of its bytes."""
     sort: NDArray[np.int32]
@@ -233,6 +237,8 @@ def empty_columns(slots: int, pools: int) -> dict[str, NDArray[Any]]:
         "capability": np.zeros(two, np.int64),
         "driver": np.zeros(two, np.int64),
         "bandwidth": np.zeros(two, np.float64),
+        "linked": np.zeros(two, np.int32),
+        "switched": np.zeros(two, np.int32),
         "total": np.zeros(two, np.int64),
         "sort": np.zeros(two, np.int32),
         "capacity": np.zeros(two, np.int64),

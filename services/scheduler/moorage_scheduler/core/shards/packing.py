@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from moorage_scheduler.core.closeness import closeness, closest
 from moorage_scheduler.core.explanation import Rejection
 from moorage_scheduler.core.offer import View
 from moorage_scheduler.core.packing import Fits, Mode, Obstacles, Spot, Team
@@ -51,7 +52,7 @@ class ShardPacking:
         counts = counts_by_kind(one.offer, needs.eligible)[0]
         kinds = [int(kind) for kind in np.flatnonzero(counts >= shape.gpus)]
         by_room = sorted(kinds, key=lambda kind: (-self._room(one, kind), kind))
-        gpus = best_cards(one, needs, 0, by_room[0])[: shape.gpus]
+        gpus = closest(best_cards(one, needs, 0, by_room[0]), shape.gpus)
         return Spot(
             claims=claims_of(self._needs, shape, gpus),
             mode=Mode(int(fits.mode[row])),
@@ -76,6 +77,16 @@ class ShardPacking:
             fullest = -np.sort(-each, axis=1)[:, : shape.gpus]
             full = np.where(fits.way == way, fullest.mean(axis=1), full)
         return full
+
+    def closeness(self, view: View, fits: Fits) -> Floats:
+        """Returns how close to each other the GPUs are that the model goes to."""
+        given, fit = view.offer, CardFit(self._needs, view)
+        close = np.zeros(len(given.slots), np.float64)
+        for way in np.unique(fits.way[fits.mode != Mode.NOWHERE]):
+            rows = np.flatnonzero(fits.way == way)
+            eligible = fit.of(self._shape(way)).eligible[rows]
+            close[rows] = closeness(given.rows(rows), eligible, fits.gpus[rows])
+        return close
 
     def distance(self, view: View) -> Int64s:
         """Returns how many bytes each worker on which it does not fit is short of."""

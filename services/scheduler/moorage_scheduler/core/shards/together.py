@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moorage_scheduler.core.closeness import closest
 from moorage_scheduler.core.offer import Gpu, View, preference
 from moorage_scheduler.core.packing import Mode, Spot, Team
 from moorage_scheduler.core.parallel import ParallelShape
@@ -101,7 +102,7 @@ class Gathering:
                 left -= given
         if left or len(rows) < 2:
             return None
-        members = self._led([(row, self._cards(supply, row)[:given]) for row, given in rows])
+        members = self._led([(row, closest(self._cards(supply, row), given)) for row, given in rows])
         if not members:
             return None
         gpus = [gpu for _, cards in members for gpu in cards]
