@@ -134,7 +134,7 @@ class Fleet:
 
     def _own(self, column: str) -> NDArray[Any]:
         if column not in self._owned:
-            self._columns[column] = self._columns[column].copy()
+            self._columns[column] = self._columns[column].copy(order="K")
             self._owned.add(column)
         return self._columns[column]
 

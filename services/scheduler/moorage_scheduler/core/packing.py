@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moorage_scheduler.core.explanation import Rejection
-from moorage_scheduler.core.offer import View
+from moorage_scheduler.core.offer import View, every
 from moorage_scheduler.core.parallel import ParallelShape
 from moorage_scheduler.core.request import Claim
 from moorage_scheduler.core.snapshot import Floats, Int64s
@@ -54,6 +54,8 @@ class Fits:
 
     def rows(self, chosen: NDArray[np.intp]) -> "Fits":
         """Only these rows, in this order."""
+        if every(chosen, len(self.mode)):
+            return self
         return Fits(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
 

@@ -1,6 +1,7 @@
 """What to tell of a search: how many workers each rule rejected, and what became of the most interesting ones."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,10 @@ from moorage_scheduler.core.search import Search, search
 from moorage_scheduler.core.sieve import PASSED
 from moorage_scheduler.core.snapshot import Mask
 from moorage_scheduler.core.ties import tie_order
+
+_MODES: Mapping[int, PlacementMode] = {
+    mode: PlacementMode[mode.name] for mode in Mode if mode is not Mode.NOWHERE
+}
 
 
 class Report:
@@ -82,7 +87,7 @@ class Report:
                 rank=rank,
                 score=found.team_score(position),
                 score_parts=found.team_parts[position],
-                mode=PlacementMode[team.spot.mode.name],
+                mode=_MODES[team.spot.mode],
                 subordinates=team.spot.subordinates,
                 gpu_layers=team.spot.gpu_layers,
             )
@@ -93,8 +98,8 @@ class Report:
         found = self._found
         explanations: list[WorkerExplanation] = []
         fits = found.candidates.fits
-        for row in found.ranking.order[: max(0, limit + len(listed))]:
-            worker = found.candidates.view.worker(int(row))
+        for row in found.ranking.order[: max(0, limit + len(listed))].tolist():
+            worker = found.candidates.view.worker(row)
             if worker in listed:
                 continue
             explanations.append(
@@ -102,8 +107,8 @@ class Report:
                     worker=worker,
                     rank=len(self._led) + len(explanations) + 1,
                     score=float(found.ranking.score[row]),
-                    score_parts=found.ranking.parts(int(row)),
-                    mode=PlacementMode[Mode(int(fits.mode[row])).name],
+                    score_parts=found.ranking.parts(row),
+                    mode=_MODES[int(fits.mode[row])],
                     gpu_layers=int(fits.gpu_layers[row]),
                 )
             )

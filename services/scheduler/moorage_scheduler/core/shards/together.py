@@ -38,14 +38,14 @@ class _Supply:
 class Gathering:
     """Finds the workers for one model among those of a view."""
 
-    def __init__(self, needs: VllmNeeds, view: View, *, exact_gpus: int, layers: int) -> None:
+    def __init__(self, needs: VllmNeeds, view: View, fit: CardFit, *, exact_gpus: int, layers: int) -> None:
         self._needs = needs
         self._view = view
         self._exact_gpus = exact_gpus
         self._layers = layers
         given = view.offer
         self._may = given.distributes & ~given.exclusive & (given.kinds != 0).any(axis=1)
-        self._fit = CardFit(needs, view)
+        self._fit = fit
         self._free: Int64s = np.where(given.kinds != 0, given.available, 0).sum(axis=1)
         self._ties, self._ready = view.ties(), view.has_artifact()
 
