@@ -34,9 +34,20 @@ class Decision:
     action: Action
     placement: Placement | None
     """None only with RECORD."""
-    explanation: Explanation
+    explanation: Explanation | None
+    """None: as it was when it was nominated, which the registry has recorded."""
     predicted: Prediction | None = None
     """How fast it should be there, for a BIND. None: not known."""
+
+    @property
+    def why(self) -> str:
+        """The explanation in a sentence."""
+        return (self.explanation or self.instance.explanation).summary
+
+
+def is_fetched(instance: Instance) -> bool:
+    """Whether an instance's artifact was fetched for it."""
+    return INSTANCE_STATE.from_proto(instance.state) is InstanceState.FETCHED
 
 
 def decide(instance: Instance, outcome: Outcome, *, holders: AbstractSet[str]) -> Decision | None:
@@ -48,7 +59,7 @@ def decide(instance: Instance, outcome: Outcome, *, holders: AbstractSet[str]) -
         holders: The workers on which its artifact is ready.
     """
     placement, explanation = outcome.placement, outcome.explanation
-    fetched = INSTANCE_STATE.from_proto(instance.state) is InstanceState.FETCHED
+    fetched = is_fetched(instance)
     if placement is None:
         # One that was fetched in vain gives up its nomination even if its explanation reads the same.
         if not fetched and gist_of_proto(instance.explanation) == explanation.gist:

@@ -56,6 +56,19 @@ def place(
     )
 
 
+def place_there(snapshot: Snapshot, request: Request, policy: ScoringPolicy) -> Placement | None:
+    """Finds how one instance lies on the worker for which it was fetched, without looking at any other.
+
+    Returns None if it does not fit there alone, or the choice is not the scheduler's: then `place` tells what is.
+    """
+    selection = request.selection
+    allowed = not selection.workers or request.nominated_worker in selection.workers
+    if not request.nominated_worker or selection.gpus or selection.primary_worker or not allowed:
+        return None
+    there = replace(selection, workers=frozenset({request.nominated_worker}), may_distribute=False)
+    return place(snapshot, replace(request, selection=there), policy, explain_workers=0).placement
+
+
 def _placement(found: Search) -> Placement | None:
     if not found.fits_somewhere:
         return None
