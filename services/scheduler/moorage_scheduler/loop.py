@@ -32,7 +32,7 @@ log = get_logger(__name__)
 
 _BULK = 100
 """Instances placed on one snapshot and sent in one call."""
-_TURNS = 1000
+_TURNS = 5000
 """Instances among which each scheduler has an order of its own: two of them seldom decide on the same ones."""
 _GATHER_S = 0.01
 """How long to gather changes before looking at them: they come in bursts, one event per resource."""
@@ -129,7 +129,7 @@ class Loop:
                 self._mirror.sync(self._changes.snapshot())
 
     def _in_turn(self, ready: Sequence[Instance]) -> list[Instance]:
-        """Of few all in their order; of many each thousand in an order of this scheduler's own."""
+        """Of few all in their order; of many each five thousand in an order of this scheduler's own."""
         if len(ready) <= _BULK:
             return list(ready)
         turns = [ready[start : start + _TURNS] for start in range(0, len(ready), _TURNS)]

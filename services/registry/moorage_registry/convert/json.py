@@ -85,9 +85,9 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
     """Returns a moment as a proto; None stays absent."""
     if moment is None:
         return None
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
+    # As `FromDatetime` does, in one step: every record has three of them.
+    seconds = int(moment.replace(microsecond=0).timestamp())
+    return Timestamp(seconds=seconds, nanos=1000 * moment.microsecond)
 
 
 def _is_known(detail: any_pb2.Any) -> bool:

@@ -34,4 +34,4 @@ class DesiredStates:
     async def _read(self, worker_ids: Sequence[str]) -> list[pb.DesiredNodeState]:
         async with self._database.read(snapshot=True) as connection:
             found = await assignments.read(connection, set(worker_ids))
-        return [assignments_to_proto(found[worker_id]) for worker_id in worker_ids]
+        return assignments_to_proto([found[worker_id] for worker_id in worker_ids])

@@ -62,7 +62,9 @@ async def take(tx: Transaction, reports: Sequence[CopyReport]) -> list[ArtifactC
         # One was nominated before the copies were locked, and saw them on their way.
         raise Overtaken
     after = {pair: _reported(copies[pair], what) for pair, what in said.items()}
-    saved = await COPIES.save(tx, [copy for pair, copy in after.items() if copy != copies[pair]])
+    changed = [copy for pair, copy in after.items() if copy != copies[pair]]
+    # Of what an agent says of a copy its own node need not be told.
+    saved = await COPIES.save(tx, changed, measured=True)
     after |= {(copy.artifact_id, copy.worker_id): copy for copy in saved}
     moves = [apply(i, InstanceEvent.ARTIFACT_READY, now=tx.now, error=None) for i in served.complete]
     await INSTANCES.save(tx, [move.after for move in moves])

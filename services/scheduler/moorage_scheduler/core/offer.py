@@ -128,6 +128,8 @@ class View:
         self.strategy = strategy
         self._replicas: Mapping[tuple[str, str], int] = snapshot.replicas.get(request.model, {})
         self._found: dict[type, object] = {}
+        self._ties: NDArray[np.uint64] | None = None
+        self._ready: Mask | None = None
 
     def rows(self, chosen: NDArray[np.intp]) -> "View":
         """Only these rows of the offer, in this order."""
@@ -154,13 +156,16 @@ class View:
 
     def ties(self) -> NDArray[np.uint64]:
         """[row]: numbers that order equal workers, by the request's seed."""
-        return tie_order(self.snapshot.columns.identity[self.offer.slots], self.request.seed)
+        if self._ties is None:
+            self._ties = tie_order(self.snapshot.columns.identity[self.offer.slots], self.request.seed)
+        return self._ties
 
     def has_artifact(self) -> Mask:
         """[row]: whether the model's artifact is ready on the worker."""
-        holders = self.snapshot.copies.get(self.request.artifact, frozenset())
-        slots = [self.snapshot.rows.slots[worker] for worker in holders if worker in self.snapshot.rows.slots]
-        return np.isin(self.offer.slots, slots)
+        if self._ready is None:
+            slots, holders = self.snapshot.rows.slots, self.snapshot.copies.get(self.request.artifact, ())
+            self._ready = np.isin(self.offer.slots, [slots[worker] for worker in holders if worker in slots])
+        return self._ready
 
     def gpus(self, row: int) -> tuple[Gpu, ...]:
         """The GPUs of a row's worker; those that share its RAM as one."""

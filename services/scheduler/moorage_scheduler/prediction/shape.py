@@ -1,6 +1,7 @@
 """What has to be read and computed of a model for one token."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import repeat
 
 from moorage_common.core.placement import KvCacheType
@@ -66,6 +67,8 @@ class ModelShape:
         return sum(block.weight_bytes for block in self.blocks)
 
 
+# A scheduler asks for the same model again and again: for each replica that it places.
+@lru_cache(maxsize=256)
 def shape_of(
     facts: Facts,
     options: LlamaCppOptions | None = None,
