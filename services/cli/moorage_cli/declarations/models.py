@@ -31,7 +31,7 @@ app = typer.Typer()
     epilog=examples(
         "moor deploy hf:ORG/REPO/model-Q4_K_M.gguf --name llama",
         "moor deploy file:/srv/models/tiny.gguf --replicas 3 --no-wait",
-        "moor deploy hf:ORG/REPO --engine vllm --gpu gpu-01/cuda:0 --gpu gpu-01/cuda:1 --dry-run",
+        "moor deploy hf:ORG/REPO --gpu gpu-01/cuda:0 --gpu gpu-01/cuda:1 --dry-run",
     ),
 )
 @connected
