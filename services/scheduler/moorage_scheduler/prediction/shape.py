@@ -67,8 +67,6 @@ class ModelShape:
         return sum(block.weight_bytes for block in self.blocks)
 
 
-# A scheduler asks for the same model again and again: for each replica that it places.
-@lru_cache(maxsize=256)
 def shape_of(
     facts: Facts,
     options: LlamaCppOptions | None = None,
@@ -95,6 +93,8 @@ def shape_of(
             return _of_sizes(facts, _blocks_of(facts), context)
 
 
+# A scheduler asks for the same model again and again: for each replica that it places.
+@lru_cache(maxsize=256)
 def _of_gguf(facts: GgufFacts, options: LlamaCppOptions) -> ModelShape:
     used = facts.expert_used_count / facts.expert_count if facts.expert_count else 1.0
     experts = facts.block_expert_bytes
