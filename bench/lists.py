@@ -25,6 +25,7 @@ from moorage_common.core.placement import PlacementReason
 from moorage_common.core.states import DesiredState, InstanceState, WorkerState
 from moorage_common.rpc.enums import PLACEMENT_REASON
 from moorage_registry.convert.events import encode_change
+from moorage_registry.convert.instances import explanation_from_proto
 from moorage_registry.convert.json import to_json
 from moorage_registry.core.records import Instance, Model, Worker
 from moorage_registry.store import listing
@@ -71,8 +72,8 @@ def instances(count: int) -> list[Instance]:
         id="",
         state=InstanceState.PENDING,
         state_at=_START,
-        explanation=to_json(explanation),
         placement=to_json(placement),
+        **explanation_from_proto(explanation).fields,
     )
     return [
         replace(

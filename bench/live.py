@@ -26,8 +26,10 @@ from moorage.registry.v1 import (
     model_service_pb2,
     worker_service_pb2,
 )
+from moorage.registry.v1.watch_service_pb2 import ResourceKind
 from moorage_cli.launcher.pgurls import PostgresUrls
 from moorage_common.rpc.clients import RegistryClient
+from moorage_common.rpc.informer import Informer
 
 _PER_CHANNEL = 50
 _BOUND = frozenset({instance_pb2.INSTANCE_STATE_STARTING, instance_pb2.INSTANCE_STATE_RUNNING})
@@ -47,11 +49,13 @@ async def measure(
             await asyncio.gather(*(agent.connected.wait() for agent in agents))
             for number in range(models):
                 await _create(client, number, replicas)
+            informer = Informer(client.watch, kinds=[ResourceKind.RESOURCE_KIND_INSTANCE])
+            running.append(asyncio.create_task(informer.run()))
             async with schedulers(registry.address, home, 2):
                 await asyncio.sleep(3)
                 start = time.perf_counter()
                 await _resolve(client)
-                await _until_bound(client, models * replicas)
+                await _until_bound(informer, models * replicas)
                 took = time.perf_counter() - start
             overcommitted = await _overcommitted(client)
         finally:
@@ -110,22 +114,19 @@ def _artifact() -> artifact_pb2.Artifact:
     )
 
 
-async def _until_bound(client: RegistryClient, wanted: int) -> None:
-    deadline = time.monotonic() + 300
-    while True:
-        bound = sum(
-            1 for instance in await _instances(client, "state = STARTING") if instance.state in _BOUND
-        )
-        if bound >= wanted:
-            return
+async def _until_bound(informer: Informer, wanted: int) -> None:
+    deadline, generation, bound = time.monotonic() + 300, 0, 0
+    while bound < wanted:
         if time.monotonic() > deadline:
             sys.exit(f"only {bound} of {wanted} instances were bound in time")
-        await asyncio.sleep(0.5)
+        generation = await informer.changed(since=generation)
+        bound = sum(instance.state in _BOUND for instance in informer.snapshot().instances.values())
+        await asyncio.sleep(0.1)
 
 
-async def _instances(client: RegistryClient, condition: str = "") -> list[instance_pb2.Instance]:
+async def _instances(client: RegistryClient) -> list[instance_pb2.Instance]:
     found: list[instance_pb2.Instance] = []
-    request = instance_service_pb2.ListInstancesRequest(parent="models/-", page_size=1000, filter=condition)
+    request = instance_service_pb2.ListInstancesRequest(parent="models/-", page_size=1000)
     while True:
         page = await client.instances.ListInstances(request)
         found += page.instances

@@ -49,6 +49,24 @@ def test_the_life_of_a_model(mesh: MeshUnderTest, tiny_file: Path) -> None:
     assert "reason: RESOURCE_NOT_FOUND" in mesh.moor("stop", "life", code=1).stderr
 
 
+def test_a_dry_run_tells_where_it_would_go_and_creates_nothing(mesh: MeshUnderTest, tiny_file: Path) -> None:
+    source = f"file:{tiny_file}"
+    told = mesh.moor("deploy", source, "--name", "dry", "--dry-run", "-o", "json")
+    answer = json.loads(told.stdout)
+    worker = answer["placement"]["worker"]
+    assert answer["explanation"]["verdict"] == "VERDICT_PLACED"
+    nowhere = mesh.moor("deploy", source, "--name", "dry", "--dry-run", "--worker", "nobody", code=3)
+    assert "NEVER FITS" in nowhere.stdout
+    assert "nobody" in nowhere.stdout
+    card = f"{worker.removeprefix('workers/')}/cuda:7"
+    by_hand = mesh.moor("deploy", source, "--dry-run", "--gpu", card, "-o", "json", code=3)
+    [refused] = json.loads(by_hand.stdout)["explanation"]["workers"]
+    assert refused["rejections"][0]["reason"] == "PLACEMENT_REASON_GPU_UNKNOWN"
+    vllm = mesh.moor("deploy", source, "--dry-run", "--engine", "vllm", code=3)
+    assert "safetensors" in vllm.stdout
+    assert "reason: RESOURCE_NOT_FOUND" in mesh.moor("stop", "dry", code=1).stderr
+
+
 def test_replicas(mesh: MeshUnderTest, tiny_file: Path) -> None:
     deployed = mesh.moor("deploy", f"file:{tiny_file}", "--name", "twins", "--replicas", "2", "-o", "json")
     states = [instance["state"] for instance in json.loads(deployed.stdout)["instances"]]

@@ -20,6 +20,7 @@ from moorage_common.core.states import (
     ResolutionState,
     WorkerState,
 )
+from moorage_registry.convert.instances import explanation_from_proto
 from moorage_registry.convert.json import error_to_json, to_json
 from moorage_registry.core.records import Artifact, ArtifactCopy, Download, Instance, Model, Pool, Worker
 from moorage_registry.store import schema
@@ -227,11 +228,11 @@ INSTANCE = Instance(
             predicted=placement_pb2.PredictedPerformance(decode_tokens_per_s=3.5),
         )
     ),
-    explanation=to_json(
+    **explanation_from_proto(
         placement_pb2.Explanation(
             verdict=placement_pb2.VERDICT_PLACED, summary="It fits best.", workers_considered=2
         )
-    ),
+    ).fields,
     endpoint="http://10.0.0.7:41234/v1",
     error=an_error(),
     restart_count=5,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from moorage.common.v1.placement_pb2 import Explanation
 from moorage.registry.v1 import instance_service_pb2 as pb
 from moorage.registry.v1.instance_pb2 import Instance
 from moorage.registry.v1.instance_service_pb2_grpc import InstanceServiceStub
@@ -57,7 +58,7 @@ def _binding(decision: Decision) -> pb.Binding:
         placement=(
             placement_to_proto(decision.placement, decision.predicted) if decision.placement else None
         ),
-        explanation=explanation_to_proto(decision.explanation),
+        explanation=_explanation(decision),
     )
 
 
@@ -67,8 +68,14 @@ def _nomination(decision: Decision) -> pb.Nomination:
         etag=decision.instance.etag,
         worker=decision.placement.worker if decision.placement else "",
         subordinates=decision.placement.subordinates if decision.placement else (),
-        explanation=explanation_to_proto(decision.explanation),
+        explanation=_explanation(decision),
     )
+
+
+def _explanation(decision: Decision) -> Explanation:
+    if decision.explanation is None:
+        return decision.instance.explanation
+    return explanation_to_proto(decision.explanation)
 
 
 def _paired(positions: Sequence[int], results: Iterable[pb.InstanceResult]) -> dict[int, Committed]:

@@ -40,6 +40,8 @@ class SchedulerSettings(ServiceSettings):
     """How much it counts that the instance ran on the worker last."""
     weight_speed: float = Field(default=ScoringPolicy().speed, ge=0)
     """How much it counts that the worker's cards read their memory fast."""
+    weight_topology: float = Field(default=ScoringPolicy().topology, ge=0)
+    """How much it counts that the cards over which layers are cut are linked, or hang on the same PCIe switches."""
     weight_lead: float = Field(default=ScoringPolicy().lead, ge=0)
     """Where several workers serve together, how much the memory that the one which leads brings counts in the score."""
 
@@ -74,6 +76,7 @@ class SchedulerSettings(ServiceSettings):
                 artifact_locality=self.weight_artifact_locality,
                 stickiness=self.weight_stickiness,
                 speed=self.weight_speed,
+                topology=self.weight_topology,
                 lead=self.weight_lead,
                 strategy=PlacementStrategy(self.strategy),
             )

@@ -11,6 +11,7 @@ are checked by the registry: whoever comes second is refused, and looks again.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from random import Random
 from typing import Protocol
 
 from moorage.registry.v1.instance_pb2 import Instance
@@ -18,10 +19,11 @@ from moorage_common.core.errors import MoorageError
 from moorage_common.rpc.cache import CacheSnapshot
 from moorage_common.runtime.logs import get_logger
 from moorage_scheduler.commit import Committed
-from moorage_scheduler.core.pipeline import place
+from moorage_scheduler.core.pipeline import place, place_there
 from moorage_scheduler.core.policy import ScoringPolicy
-from moorage_scheduler.core.request import tenant_of
-from moorage_scheduler.decisions import Action, Decision, decide
+from moorage_scheduler.core.request import Request, tenant_of
+from moorage_scheduler.core.snapshot import Snapshot
+from moorage_scheduler.decisions import Action, Decision, decide, is_fetched
 from moorage_scheduler.mirror import Mirror
 from moorage_scheduler.predictor import Predict
 from moorage_scheduler.retries import Retries
@@ -30,6 +32,8 @@ log = get_logger(__name__)
 
 _BULK = 100
 """Instances placed on one snapshot and sent in one call."""
+_TURNS = 5000
+"""Instances among which each scheduler has an order of its own: two of them seldom decide on the same ones."""
 _GATHER_S = 0.01
 """How long to gather changes before looking at them: they come in bursts, one event per resource."""
 
@@ -68,6 +72,7 @@ class Loop:
         policy: ScoringPolicy,
         predict: Predict,
         explain_workers: int,
+        random: Random,
     ) -> None:
         """Takes what it works with.
 
@@ -79,6 +84,7 @@ class Loop:
             policy: What is preferred.
             predict: Tells how fast a placement should be.
             explain_workers: How many workers a recorded explanation lists at most.
+            random: Makes this scheduler's own order.
         """
         self._changes = changes
         self._mirror = mirror
@@ -87,6 +93,7 @@ class Loop:
         self._policy = policy
         self._predict = predict
         self._explain_workers = explain_workers
+        self._random = random
 
     async def run(self) -> None:
         """Places what waits now, then whatever changes let hope for, until cancelled."""
@@ -114,12 +121,19 @@ class Loop:
         return generation
 
     async def _place_all(self, waiting: Sequence[Instance]) -> None:
-        ready = [instance for instance in waiting if self._retries.may_try(instance.name)]
+        ready = self._in_turn([instance for instance in waiting if self._retries.may_try(instance.name)])
         for start in range(0, len(ready), _BULK):
             decisions = await self._decide(ready[start : start + _BULK])
             if decisions:
                 await self._send(decisions)
                 self._mirror.sync(self._changes.snapshot())
+
+    def _in_turn(self, ready: Sequence[Instance]) -> list[Instance]:
+        """Of few all in their order; of many each five thousand in an order of this scheduler's own."""
+        if len(ready) <= _BULK:
+            return list(ready)
+        turns = [ready[start : start + _TURNS] for start in range(0, len(ready), _TURNS)]
+        return [instance for turn in turns for instance in self._random.sample(turn, len(turn))]
 
     async def _decide(self, waiting: Sequence[Instance]) -> list[Decision]:
         """Places instances on one snapshot, each as if those before it were bound already."""
@@ -134,21 +148,25 @@ class Loop:
             if request is None:
                 self._retries.passed(instance.name, settled=True)
                 continue
-            outcome = place(snapshot, request, self._policy, explain_workers=self._explain_workers)
-            placed = outcome.placement
-            holders = snapshot.copies.get(request.artifact, frozenset())
-            decision = decide(
-                instance, outcome, artifact_ready=placed is not None and placed.worker in holders
-            )
+            decision = self._decision(snapshot, instance, request)
             if decision is None:
                 self._retries.passed(instance.name, settled=True)
                 continue
-            if decision.action is Action.BIND and placed is not None:
-                decision = replace(decision, predicted=self._predict(snapshot, request, placed))
+            if decision.action is Action.BIND and decision.placement:
+                predicted = self._predict(snapshot, request, decision.placement)
+                decision = replace(decision, predicted=predicted)
             decisions.append(decision)
             if decision.placement:
                 snapshot = snapshot.with_tenant(instance.name, tenant_of(request.model, decision.placement))
         return decisions
+
+    def _decision(self, snapshot: Snapshot, instance: Instance, request: Request) -> Decision | None:
+        there = place_there(snapshot, request, self._policy) if is_fetched(instance) else None
+        if there is not None:
+            return Decision(instance=instance, action=Action.BIND, placement=there, explanation=None)
+        outcome = place(snapshot, request, self._policy, explain_workers=self._explain_workers)
+        holders = snapshot.copies.get(request.artifact, frozenset())
+        return decide(instance, outcome, holders=holders)
 
     async def _send(self, decisions: Sequence[Decision]) -> None:
         try:
@@ -171,7 +189,7 @@ class Loop:
                 decision.action.value.lower(),
                 instance=name,
                 worker=worker,
-                why=decision.explanation.summary,
+                why=decision.why,
             )
         else:
             delay = self._retries.refused(name)

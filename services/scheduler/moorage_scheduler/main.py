@@ -62,6 +62,7 @@ async def serve(settings: SchedulerSettings, process: Process) -> None:
             policy=policy,
             predict=predictor.predict,
             explain_workers=settings.explain_workers,
+            random=random,
         )
         queries = Queries(changes=informer, mirror=mirror, registry=registry, policy=policy)
         simulations = Simulations(

@@ -84,3 +84,7 @@ def test_nvml_on_a_gpu() -> None:
         assert gpu.uuid.startswith("GPU-")
         assert 0 < gpu.memory_used_bytes < gpu.memory_total_bytes
         assert gpu.driver_version
+        # A group has at least two members, and the name of one of them.
+        for group in {gpu.link_group, gpu.switch_group} - {""}:
+            assert group in {other.uuid for other in gpus}
+            assert len(gpus) > 1

@@ -1,5 +1,7 @@
 """Sources, pulls, copies and downloads: leased once, answered once, dropped when nobody wants them."""
 
+import asyncio
+
 import pytest
 from fleet_tools import SOURCE
 from google.rpc import code_pb2, status_pb2
@@ -257,3 +259,33 @@ async def test_a_downloader_that_moved_serves_what_it_pulled_at_its_new_address(
         assert await fleet.lease_pulls(address="127.0.0.1:2") == []
         assert (await fleet.get_artifact(artifact)).pull.address == "127.0.0.1:2"
         await agent.until_desired(lambda state: [*state.copies[0].read_from] == ["127.0.0.1:2"])
+
+
+async def test_reports_that_come_together_are_taken_together_and_refused_one_by_one(fleet):
+    """Three agents with a copy each, of which one's lease is another's by now, and a copy that nobody wants."""
+    ready = artifact_pb2.COPY_STATE_READY
+    async with (
+        fleet.agent("gpu-01") as one,
+        fleet.agent("gpu-02", node="n2") as two,
+        fleet.agent("gpu-03", node="n3") as late,
+    ):
+        await fleet.create(replicas=3)
+        artifact = await fleet.resolve_all()
+        first, second, third = await fleet.instances()
+        await fleet.nominate((first, "gpu-01"), (second, "gpu-02"), (third, "gpu-03"))
+        late.lease_id = "another"
+        told = await asyncio.gather(
+            *(agent.report_copy(artifact, ready) for agent in (one, two, late, two)),
+            one.report_copy("artifacts/unknown", ready),
+            return_exceptions=True,
+        )
+        assert [copy.state for copy in (*told[:2], told[3])] == [ready] * 3
+        assert told[2].reason is ErrorReason.LEASE_STALE
+        assert isinstance(told[4], NotFound)
+        states = {i.worker: i.state for i in await fleet.instances()}
+        fetched, fetching = instance_pb2.INSTANCE_STATE_FETCHED, instance_pb2.INSTANCE_STATE_FETCHING
+        assert states == {
+            "workers/gpu-01": fetched,
+            "workers/gpu-02": fetched,
+            "workers/gpu-03": fetching,
+        }

@@ -17,7 +17,7 @@ from moorage_common.rpc.channels import ChannelConfig
 from moorage_common.rpc.clients import RegistryClient
 from moorage_common.rpc.status import from_status
 from moorage_common.runtime.telemetry import Telemetry
-from moorage_registry.core.records import Member
+from moorage_registry.core.records import Explained, Member
 from moorage_registry.store import members, placements, removal
 
 WORKERS = tuple(f"w{number}" for number in range(8))
@@ -248,7 +248,7 @@ async def test_a_registry_that_dies_while_it_binds_leaves_nothing_taken(fleet, s
             model_id=model_id,
             instance_id=instance_id,
             etag=instance.etag,
-            explanation={},
+            explanation=Explained({}, b""),
             worker_id="a",
             subordinates=("b",),
             engine=None,

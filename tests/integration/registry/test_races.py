@@ -12,15 +12,25 @@ from moorage_common.core.errors import Aborted, ErrorReason
 from moorage_common.core.states import CopyState, DownloadState
 from moorage_registry.convert.artifacts import artifact_from_proto
 from moorage_registry.convert.events import encode_change
-from moorage_registry.core.records import Download
+from moorage_registry.core.records import Download, Explained
 from moorage_registry.core.reports import InstanceReport
 from moorage_registry.core.transitions import InstanceEvent
-from moorage_registry.store import copies, downloads, instances, models, placements, pulls, resolutions
+from moorage_registry.store import copy_reports, downloads, instances, models, placements, pulls, resolutions
 from moorage_registry.store.database import Database
 
 TTL = timedelta(seconds=15)
 WRONG = {"code": 15, "message": "wrong bytes"}
-READY = copies.CopyReport(state=CopyState.READY, done_bytes=0, bytes_per_second=0)
+
+
+def ready(agent, artifact_id="a1"):
+    return copy_reports.CopyReport(
+        artifact_id=artifact_id,
+        worker_id=agent.name.removeprefix("workers/"),
+        lease_id=agent.lease_id,
+        state=CopyState.READY,
+        done_bytes=0,
+        bytes_per_second=0,
+    )
 
 
 class Held:
@@ -78,7 +88,11 @@ async def race(store, database):
 def nomination(instance, worker="gpu-01"):
     _, model_id, _, instance_id = instance.name.split("/")
     return placements.Nomination(
-        model_id=model_id, instance_id=instance_id, etag=instance.etag, explanation={}, worker_id=worker
+        model_id=model_id,
+        instance_id=instance_id,
+        etag=instance.etag,
+        explanation=Explained({}, b""),
+        worker_id=worker,
     )
 
 
@@ -92,11 +106,11 @@ async def one_fetching_one_pending(fleet):
 
 
 async def test_an_instance_nominated_while_its_copy_becomes_ready_goes_on(fleet, race):
-    async with fleet.agent():
+    async with fleet.agent() as agent:
         _, second = await one_fetching_one_pending(fleet)
         await race(
             lambda tx: placements.nominate(tx, [nomination(second)]),
-            lambda tx: copies.report(tx, "a1", "gpu-01", READY),
+            lambda tx: copy_reports.take(tx, [ready(agent)]),
         )
         assert {i.state for i in await fleet.instances()} == {instance_pb2.INSTANCE_STATE_FETCHED}
 

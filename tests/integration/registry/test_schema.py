@@ -1,5 +1,6 @@
 """The migrations lead to exactly the tables that the code knows, and the application role cannot alter them."""
 
+import json
 import secrets
 from urllib.parse import urlsplit
 
@@ -9,8 +10,10 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from google.protobuf.json_format import MessageToJson
 from sqlalchemy.pool import NullPool
 
+from moorage.common.v1 import placement_pb2
 from moorage_cli.launcher.pgurls import with_database
 from moorage_common.core.errors import FailedPrecondition, Internal
 from moorage_registry.store.database import create_engine
@@ -116,6 +119,37 @@ async def test_what_an_earlier_registry_wrote_keeps_its_meaning(tables_of):
     assert tuple(instance) == ([], False)
     assert await connection.fetchval("SELECT worker_ids FROM outbox") == []
     assert await connection.fetchval("SELECT worker_ids FROM events") == ["w"]
+    await connection.close()
+
+
+async def test_explanations_of_an_earlier_registry_are_kept_whole(tables_of):
+    owner = await tables_of("0004")
+    connection = await asyncpg.connect(owner)
+    told = placement_pb2.Explanation(
+        verdict=placement_pb2.VERDICT_PLACED,
+        summary="fits",
+        workers_considered=3,
+        workers=[placement_pb2.WorkerExplanation(worker="workers/w", rank=1, score=80.5)],
+    )
+    stored = MessageToJson(told, preserving_proto_field_name=True)
+    record = "1, now(), now()"
+    await connection.execute(
+        f"""
+        INSERT INTO models (uid, version, created_at, updated_at, id, labels, source, engine_version, llama_cpp, vllm,
+            replicas, placement, desired_state, resolution_state) VALUES ('m', {record}, 'm', '{{}}', 'hf:a/b', '',
+            '{{}}', '{{}}', 1, '{{}}', 'RUNNING', 'RESOLVING');
+        INSERT INTO instances (uid, version, created_at, updated_at, model_id, id, state, state_at, subordinates,
+            artifact_on_all, endpoint, restart_count, retiring, generation, evicting, explanation)
+            SELECT id, {record}, 'm', id, 'PENDING', now(), '{{}}', false, '', 0, false, 1, false, told::jsonb
+            FROM (VALUES ('told', $told${stored}$told$), ('untold', NULL)) AS given (id, told);
+        """
+    )
+    await migrate(owner)
+    rows = await connection.fetch("SELECT explanation, explanation_message FROM instances ORDER BY id")
+    assert placement_pb2.Explanation.FromString(rows[0]["explanation_message"]) == told
+    gist = {"verdict": "VERDICT_PLACED", "summary": "fits", "workers_considered": 3}
+    assert json.loads(rows[0]["explanation"]) == gist
+    assert tuple(rows[1]) == (None, None)
     await connection.close()
 
 

@@ -202,6 +202,8 @@ def test_facts(system: str, machine: str, expected: tuple[int, int]) -> None:
         own_bytes=0,
         compute_capability="8.9",
         driver_version="570",
+        link_group="G-0",
+        switch_group="",
     )
     standing = StandingFacts(
         identity=NodeIdentity(node_id="n", agent_address="h:1", agent_version="0"),
@@ -222,3 +224,4 @@ def test_facts(system: str, machine: str, expected: tuple[int, int]) -> None:
     assert (facts.ram_reserved_bytes, facts.accelerators[0].memory_reserved_bytes) == (1000, 30)
     assert list(facts.engines[0].accelerator_kinds) == [worker_pb2.ACCELERATOR_KIND_CUDA]
     assert facts.engines[0].single_worker_only
+    assert (facts.accelerators[0].link_group, facts.accelerators[0].switch_group) == ("G-0", "")

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from moorage_agent.devices.cgroups import MemoryLimit, parse_cpu_quota, parse_limit, parse_stat
 from moorage_agent.devices.gpus import GpuMonitor, NvmlUnavailable, RawGpu, to_gpu
 from moorage_agent.devices.host import RamUse, cpu_cores, limited
+from moorage_agent.devices.topology import groups
 
 GIB = 2**30
 RAW = RawGpu(
@@ -84,6 +85,17 @@ def test_no_more_is_our_own_than_is_used() -> None:
     )
     gpu = to_gpu(raw, own_processes=frozenset({1}))
     assert (gpu.own_bytes, gpu.compute_capability) == (3, "")
+
+
+def test_gpus_that_are_close_to_the_same_are_one_group_named_by_its_least_uuid() -> None:
+    pairs = {(0, 2), (2, 4), (1, 5)}
+
+    def near(one: int, other: int) -> bool:
+        return (min(one, other), max(one, other)) in pairs
+
+    assert groups(["f", "e", "d", "c", "b", "a"], near) == ["b", "a", "b", "", "b", "a"]
+    assert groups(["f"], near) == [""]
+    assert groups([], near) == []
 
 
 def test_absent_nvml_is_no_gpus_and_one_complaint() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from moorage.common.v1.engine_pb2 import ENGINE_KIND_VLLM
 from moorage.common.v1.model_facts_pb2 import GgufFacts, ModelFacts
 from moorage.common.v1.placement_pb2 import (
     Explanation,
@@ -24,10 +25,19 @@ from moorage.registry.v1.artifact_pb2 import (
     PullState,
 )
 from moorage.registry.v1.instance_pb2 import Instance, InstanceState
-from moorage.registry.v1.model_pb2 import Model, ModelResolution, ResolutionState
+from moorage.registry.v1.model_pb2 import (
+    PLACEMENT_STRATEGY_BINPACK,
+    Model,
+    ModelResolution,
+    ResolutionState,
+)
+from moorage.registry.v1.worker_pb2 import ACCELERATOR_KIND_CUDA
+from moorage_cli.commands.deploy import Wishes
 from moorage_cli.views.deployment import DeploymentStatus, deployment_status
 from moorage_cli.views.milestones import Mark, OutcomeKind, Transfer
-from moorage_common.core.errors import ErrorReason, MoorageError, NotFound, Unavailable
+from moorage_common.core.errors import ErrorReason, InvalidArgument, MoorageError, NotFound, Unavailable
+from moorage_common.core.placement import PlacementStrategy
+from moorage_common.core.states import EngineKind
 from moorage_common.rpc.status import to_status
 
 
@@ -251,3 +261,45 @@ def test_an_engine_is_given_up_after_three_restarts() -> None:
     assert outcome is not None
     assert outcome.error is not None
     assert outcome.error.reason is ErrorReason.ENGINE_EXITED
+
+
+def test_what_a_user_says_of_a_model_is_what_is_created():
+    wishes = Wishes(
+        source="hf:a/b",
+        engine=EngineKind.VLLM,
+        engine_version=">=0.30",
+        workers=("gpu-01", "workers/gpu-02"),
+        worker_labels=("zone=a", "tier="),
+        gpus=("gpu-01/cuda:1", "gpu-02/GPU-7f"),
+        gpus_per_replica=1,
+        strategy=PlacementStrategy.BINPACK,
+        gpu_layers=0,
+    )
+    model = wishes.model()
+    assert (model.engine, model.engine_version) == (ENGINE_KIND_VLLM, ">=0.30")
+    placement = model.placement
+    assert list(placement.workers) == ["workers/gpu-01", "workers/gpu-02"]
+    assert dict(placement.worker_labels) == {"zone": "a", "tier": ""}
+    first, second = placement.gpus
+    assert (first.worker, first.position.kind, first.position.index) == (
+        "workers/gpu-01",
+        ACCELERATOR_KIND_CUDA,
+        1,
+    )
+    assert (second.worker, second.uuid) == ("workers/gpu-02", "GPU-7f")
+    assert (placement.gpus_per_replica, placement.strategy) == (1, PLACEMENT_STRATEGY_BINPACK)
+    assert model.llama_cpp.HasField("gpu_layers")
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        Wishes(source="hf:a/b", worker_labels=("zone",)),
+        Wishes(source="hf:a/b", gpus=("gpu-01",)),
+        Wishes(source="hf:a/b", gpus=("gpu-01/tpu:0",)),
+        Wishes(source="hf:a/b", workers=("No Name",)),
+    ],
+)
+def test_what_is_not_understood_is_said_before_anything_is_created(wishes):
+    with pytest.raises(InvalidArgument):
+        wishes.model()

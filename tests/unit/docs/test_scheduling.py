@@ -14,16 +14,12 @@ def rules_of_the_page():
 
 
 def rules_of_the_tests():
-    """Names in `@pytest.mark.rule(…)`, of functions and of whole classes."""
+    """Names in `pytest.mark.rule(…)`, of functions, of classes, and of whole files."""
     named = set()
     for path in (ROOT / "tests").rglob("test_*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                for mark in node.decorator_list:
-                    if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.rule":
-                        named |= {
-                            argument.value for argument in mark.args if isinstance(argument, ast.Constant)
-                        }
+        for mark in ast.walk(ast.parse(path.read_text())):
+            if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.rule":
+                named |= {argument.value for argument in mark.args if isinstance(argument, ast.Constant)}
     return named
 
 

@@ -31,6 +31,7 @@ def instance(state, **fields):
         endpoint="http://w/v1" if state is S.RUNNING else "",
         restart_count=3,
         explanation={"verdict": "VERDICT_PLACED"},
+        explanation_message=b"why",
         error={"code": 13},
         **fields,
     )
@@ -71,7 +72,7 @@ def test_who_loads_the_artifact():
 
 def test_what_is_stopped_forgets_everything():
     after = apply(instance(S.STOPPING), E.REPORT_STOPPED, now=LATER).after
-    assert (after.worker_id, after.explanation, after.error) == (None, None, None)
+    assert (after.worker_id, after.explanation, after.explanation_message, after.error) == (None,) * 4
 
 
 @pytest.mark.parametrize("event", [E.LEASE_LAPSED, E.STOP])

@@ -44,6 +44,8 @@ class PaperWorker:
     installed: bool = True
     engine: EngineKind = EngineKind.LLAMA_CPP
     version: str = "1"
+    other_versions: tuple[str, ...] = ()
+    """Of further builds, which can do the same."""
     distributes: bool = True
     draining: bool = False
     maintenance: bool = False
@@ -52,6 +54,10 @@ class PaperWorker:
     capability: tuple[int, ...] = ()
     driver: tuple[int, ...] = ()
     bytes_per_s: float = 0.0
+    links: tuple[str, ...] = ()
+    """The link group of each GPU. Empty: none has any."""
+    switches: tuple[str, ...] = ()
+    """The switch group of each GPU. Empty: none has any."""
     reserved: int = 0
     """Bytes of each GPU that are not part of its capacity."""
     foreign: tuple[tuple[str, int], ...] = ()
@@ -72,6 +78,8 @@ class PaperWorker:
                 capability=self.capability,
                 driver=self.driver,
                 bytes_per_s=self.bytes_per_s,
+                link_group=self.links[i] if self.links else "",
+                switch_group=self.switches[i] if self.switches else "",
             )
             for i, kind in enumerate(kinds)
         )
@@ -83,7 +91,10 @@ class PaperWorker:
             labels=dict(self.labels),
             accelerators=cards,
             engines={
-                self.engine: (Engine(version=self.version, drives=drives, distributes=self.distributes),)
+                self.engine: tuple(
+                    Engine(version=version, drives=drives, distributes=self.distributes)
+                    for version in (self.version, *self.other_versions)
+                )
             }
             if self.installed
             else {},

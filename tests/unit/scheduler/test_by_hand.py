@@ -78,6 +78,10 @@ class TestWhatIsChosen:
             request = paper.request(facts=FOUR, selection=wish)
             assert on_cards(paper.place(fleet.snapshot(), request).placement) == {"a/gpu2": 4}
 
+    def test_is_one_gpu_by_whichever_of_its_names(self, paper, choose):
+        twice = Selection(gpus=gpus("a/gpu1").gpus | positions(("a", CUDA, 1)).gpus)
+        assert on_cards(choose(twice, paper.Worker(name="a", gpus=(40, 40))).placement) == {"a/gpu1": 4}
+
     def test_is_used_wholly_however_few_would_do(self, paper, choose):
         worker = paper.Worker(name="a", gpus=(40, 40, 40))
         found = choose(gpus("a/gpu0", "a/gpu1", "a/gpu2"), worker).placement
@@ -282,7 +286,10 @@ class TestRefused:
         why = choose(alone, *fleet).explanation.workers[0].rejections[0]
         assert (why.needed, why.available, why.unit) == ("2", "1", "GPUs")
         hermit = replace(fleet[1], distributes=False)
-        assert refused(gpus("a/gpu0", "b/gpu0"), fleet[0], hermit)[1:] == few
+        assert refused(gpus("a/gpu0", "b/gpu0"), fleet[0], hermit)[1:] == (
+            PlacementReason.DISTRIBUTION_UNSUPPORTED,
+            Verdict.NEVER_FITS,
+        )
         mine = paper.Worker(name="cpu")
         assert refused(gpus("a/gpu0", "b/gpu0", primary_worker="cpu"), *fleet, mine)[2] is Verdict.NEVER_FITS
 

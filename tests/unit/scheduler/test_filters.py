@@ -43,7 +43,7 @@ def test_every_reason_that_is_not_about_names_or_how_the_model_lies_has_its_filt
     names = {"WORKER_UNKNOWN", "GPU_UNKNOWN"}
     lies = {
         "INSUFFICIENT_GPU_MEMORY", "INSUFFICIENT_RAM", "INSUFFICIENT_GPUS", "PARALLEL_SIZE_IMPOSSIBLE",
-        "DISTRIBUTED_VLLM_EXCLUSIVE", "DISTRIBUTION_UNSUPPORTED", "MODEL_UNSUPPORTED",
+        "DISTRIBUTED_VLLM_EXCLUSIVE", "DISTRIBUTION_UNSUPPORTED", "ENGINE_VERSIONS_DIFFER", "MODEL_UNSUPPORTED",
     }  # fmt: skip
     others = names | lies
     assert {rule.reason for rule in FILTERS} == {r for r in PlacementReason if r.value not in others}

@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from moorage.common.v1 import placement_pb2
 from moorage.registry.v1 import instance_pb2
 from moorage_common.core.backoff import BackoffPolicy
 from moorage_common.core.clock import SystemClock
@@ -49,7 +50,10 @@ class Desk:
             return Committed(held, self.refusals.pop(0))
         after = instance_pb2.Instance(name=name, uid=held.uid)
         after.state = instance_pb2.InstanceState.Value(f"INSTANCE_STATE_{STATE_AFTER[decision.action]}")
-        after.explanation.CopyFrom(explanation_to_proto(decision.explanation))
+        if decision.explanation is None:
+            after.explanation.CopyFrom(decision.instance.explanation)
+        else:
+            after.explanation.CopyFrom(explanation_to_proto(decision.explanation))
         if decision.placement:
             after.worker = decision.placement.worker
         if decision.action is Action.BIND:
@@ -74,7 +78,7 @@ def desk(records):
 @pytest.fixture
 def running(records, desk):
     @asynccontextmanager
-    async def running(backoff=None):
+    async def running(backoff=None, seed=1):
         backoff = backoff or BackoffPolicy(first_s=0.02, cap_s=0.05, floor_s=0.01)
         loop = Loop(
             changes=records,
@@ -84,6 +88,7 @@ def running(records, desk):
             policy=ScoringPolicy(),
             predict=lambda snapshot, request, placement: None,
             explain_workers=5,
+            random=Random(seed),
         )
         task = asyncio.create_task(loop.run())
         try:
@@ -232,3 +237,46 @@ async def test_an_instance_that_goes_in_circles_pauses_between_rounds(records, r
         begun = asyncio.get_running_loop().time()
         await asyncio.sleep(0.5)
         assert 1 < len(desk.calls) <= (asyncio.get_running_loop().time() - begun) / 0.1 + 1
+
+
+async def test_what_was_fetched_keeps_the_explanation_of_its_nomination(records, running):
+    """Only the worker that it was fetched for is looked at, however good another has become."""
+    records.worker()
+    records.worker("workers/better", ram=512 * GIB)
+    records.model()
+    records.copy()
+    why = placement_pb2.Explanation(verdict=placement_pb2.VERDICT_PLACED, summary="as it was nominated")
+    fetched = records.instance(state="FETCHED", worker="workers/w", explanation=why)
+    async with running() as desk:
+        await desk.until(lambda d: d.calls)
+        await settled(desk, 1)
+    assert desk.decisions == [(Action.BIND, fetched.name, "workers/w")]
+    assert records.state["instances"][fetched.name].explanation == why
+
+
+async def test_what_was_fetched_for_a_worker_that_is_no_longer_wanted_goes_elsewhere(records, running):
+    records.worker()
+    records.worker("workers/wanted")
+    records.model(placement={"workers": ["workers/wanted"]})
+    records.copy()
+    fetched = records.instance(state="FETCHED", worker="workers/w")
+    async with running() as desk:
+        await desk.until(lambda d: d.calls)
+    assert desk.decisions[0] == (Action.RECORD, fetched.name, None)
+
+
+async def test_two_schedulers_seldom_begin_with_the_same_of_many(records, running):
+    records.worker(ram=2000 * GIB)
+    records.model()
+    records.copy()
+    for number in range(400):
+        records.instance(number)
+    firsts = []
+    for seed in (1, 2):
+        async with running(seed=seed) as desk:
+            desk.outages = 1
+            calls = len(desk.calls)
+            await desk.until(lambda d, calls=calls: len(d.calls) > calls)
+            firsts.append({name for _, name, _ in desk.calls[calls]})
+    assert [len(first) for first in firsts] == [100, 100]
+    assert len(firsts[0] & firsts[1]) < 50

@@ -67,7 +67,7 @@ async def test_the_loop_a_dry_run_and_a_simulation_agree(records):
     asked = await queries.request(scheduler_service_pb2.EvaluatePlacementRequest(model_name=model.name))
     dry = queries.place(asked, 10, queries.snapshot())
     looped = queries.place(mirror.request_for(waiting), 10, mirror.snapshot())
-    decision = decide(waiting, looped, artifact_ready=True)
+    decision = decide(waiting, looped, holders={looped.placement.worker})
     simulations = Simulations(
         policy=policy,
         table=lambda product: None,

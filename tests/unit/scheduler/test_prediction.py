@@ -1,6 +1,7 @@
 """The roofline: where the time of a token goes, and that it moves the way it must."""
 
 from dataclasses import replace
+from operator import attrgetter
 
 import pytest
 from hypothesis import given
@@ -263,6 +264,9 @@ def test_stages_add_up_and_more_context_is_never_faster(paper, layers, depth, fa
     assert deeper.decode_tokens_per_s < prediction.decode_tokens_per_s
 
 
+KEPT = attrgetter("kv_bytes"), attrgetter("state_bytes")
+
+
 class TestVllm:
     FACTS = SafetensorsFacts(
         architecture="LlamaForCausalLM", model_type="llama", parameter_count=8 * 10**9,
@@ -324,13 +328,36 @@ class TestVllm:
     def test_used_experts_windows_and_states(self):
         facts = replace(
             self.FACTS, expert_bytes=8 * 10**9, expert_count=64, expert_used_count=8, sliding_window=128,
-            sliding_window_block_count=8, attention_block_count=24, recurrent_state_bytes=MIB,
+            sliding_window_block_count=8, attention_block_count=24, recurrent_block_count=8,
+            recurrent_state_bytes=MIB,
         )  # fmt: skip
         shape = shape_of(facts, vllm=VllmOptions())
         assert shape.weight_bytes == pytest.approx(16e9 - 2e9 - 8e9 + 1e9 + 1e9)
         assert sum(block.window > 0 for block in shape.blocks) == 8
         assert sum(block.state_bytes > 0 for block in shape.blocks) == 8
         assert len(shape.blocks) == 33
+
+    @pytest.mark.parametrize(
+        ("attending", "recurrent", "kept"),
+        [
+            (32, 0, (32, 0, 0)),
+            (0, 0, (32, 0, 0)),
+            (0, 32, (0, 32, 0)),
+            (32, 32, (0, 0, 32)),
+            (4, 20, (4, 20, 0)),
+        ],
+    )
+    def test_blocks_keep_keys_and_values_or_a_state_or_both_or_nothing(self, attending, recurrent, kept):
+        facts = replace(
+            self.FACTS,
+            attention_block_count=attending,
+            recurrent_block_count=recurrent,
+            recurrent_state_bytes=MIB,
+        )
+        blocks = shape_of(facts).blocks[:-1]
+        keys, states = ({place for place, block in enumerate(blocks) if kept(block)} for kept in KEPT)
+        assert (len(keys - states), len(states - keys), len(keys & states)) == kept
+        assert len(blocks) == 32
 
 
 class TestSizes:

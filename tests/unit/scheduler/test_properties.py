@@ -32,6 +32,11 @@ ODDITIES = [
 ]  # fmt: skip
 
 
+def groups(gpus):
+    """Of linked cards, or cards on one switch: known of all of a worker's, or of none."""
+    return st.just(()) | st.tuples(*[st.sampled_from(["", "x", "y"])] * len(gpus))
+
+
 @st.composite
 def fleets(draw, paper, engine, *, most=6, usable=False):
     """Paper workers of every sort: with one kind of cards or several, odd ones, used by others."""
@@ -47,6 +52,7 @@ def fleets(draw, paper, engine, *, most=6, usable=False):
             name=f"w{index}", ram=draw(MEMORY), gpus=gpus, kinds=kinds, unified=unified and bool(gpus),
             foreign=((RAM, draw(MEMORY) // 4), *foreign), engine=engine,
             labels=draw(st.sampled_from([(), (("zone", "a"),), (("zone", "b"),)])),
+            links=draw(groups(gpus)), switches=draw(groups(gpus)),
         )  # fmt: skip
         oddity = {} if usable else draw(st.sampled_from([{}] * 14 + ODDITIES))
         workers.append(replace(worker, **oddity))
@@ -64,6 +70,7 @@ def small_fleets(draw, paper, engine, *, most=6, usable=False):
             name=f"w{index}", ram=draw(st.integers(1, 40)) * 64 * MIB, gpus=gpus, kind=kind, engine=engine,
             labels=draw(st.sampled_from([(("zone", "a"),)] * 4 + [()])),
             unified=draw(st.sampled_from([False] * 6 + [True])),
+            links=draw(groups(gpus)), switches=draw(groups(gpus)),
         )  # fmt: skip
         oddity = {} if usable else draw(st.sampled_from([{}] * 24 + ODDITIES))
         workers.append(replace(worker, **oddity))
@@ -216,6 +223,8 @@ def test_who_serves_holds_something_and_who_holds_something_serves(paper, drawn,
         assert request.selection.may_distribute
         assert request.selection.primary_worker in ("", placement.worker)
         assert all(worker.distributes for worker in workers if worker.name in members(placement))
+        versions = {worker.version for worker in workers if worker.name in members(placement)}
+        assert versions == {placement.engine_version}
         assert placement.worker in helping, "the one that leads has GPUs of its own"
     unified = {worker.name for worker in workers if worker.unified}
     if request.engine is EngineKind.LLAMA_CPP and not members(placement) & unified:

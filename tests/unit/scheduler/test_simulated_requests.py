@@ -293,7 +293,10 @@ def test_everything_that_is_wrong_is_listed_at_once():
         ),
         (
             'policy.weights["sped"]',
-            "there is no such scorer; there is fit, binpack, spread, artifact_locality, stickiness, speed, lead",
+            (
+                "there is no such scorer; there is"
+                " fit, binpack, spread, artifact_locality, stickiness, speed, topology, lead"
+            ),
         ),
         (
             "policy.weights",

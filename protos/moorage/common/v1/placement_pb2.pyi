@@ -128,6 +128,10 @@ class _PlacementReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Place
     """The worker's build of the engine cannot serve an instance together with other workers.
     Remedy: install a build that can, or let the model fit one worker.
     """
+    PLACEMENT_REASON_ENGINE_VERSIONS_DIFFER: _PlacementReason.ValueType  # 26
+    """Workers that would hold the model together have the engine in different versions.
+    Remedy: install the same version on all of them.
+    """
 
 class PlacementReason(_PlacementReason, metaclass=_PlacementReasonEnumTypeWrapper):
     """The rule that rejected a worker."""
@@ -233,6 +237,10 @@ Remedy: choose the engine that fits the files.
 PLACEMENT_REASON_DISTRIBUTION_UNSUPPORTED: PlacementReason.ValueType  # 25
 """The worker's build of the engine cannot serve an instance together with other workers.
 Remedy: install a build that can, or let the model fit one worker.
+"""
+PLACEMENT_REASON_ENGINE_VERSIONS_DIFFER: PlacementReason.ValueType  # 26
+"""Workers that would hold the model together have the engine in different versions.
+Remedy: install the same version on all of them.
 """
 Global___PlacementReason: _TypeAlias = PlacementReason  # noqa: Y015
 
@@ -439,7 +447,7 @@ class Placement(_message.Message):
     engine: _engine_pb2.EngineKind.ValueType
     """The engine."""
     engine_version: _builtins.str
-    """Its version on the primary. Empty: not known."""
+    """Its version on all workers that take part. Empty: not known."""
     mode: Global___PlacementMode.ValueType
     """How it lies on the fleet."""
     @_builtins.property

@@ -363,6 +363,8 @@ class Accelerator(_message.Message):
     MEMORY_RESERVED_BYTES_FIELD_NUMBER: _builtins.int
     COMPUTE_CAPABILITY_FIELD_NUMBER: _builtins.int
     DRIVER_VERSION_FIELD_NUMBER: _builtins.int
+    LINK_GROUP_FIELD_NUMBER: _builtins.int
+    SWITCH_GROUP_FIELD_NUMBER: _builtins.int
     uuid: _builtins.str
     """Identifies the card; indices shift when one drops off the bus."""
     index: _builtins.int
@@ -379,6 +381,10 @@ class Accelerator(_message.Message):
     """Compute capability, e.g. "8.9". Empty: not known."""
     driver_version: _builtins.str
     """Version of the driver. Empty: not known."""
+    link_group: _builtins.str
+    """The node's cards with the same one reach each other's memory over NVLink, XGMI or HCCS. Empty: not known, or none does."""
+    switch_group: _builtins.str
+    """The node's cards with the same one hang on the same PCIe switches. Empty: not known, or on none."""
     def __init__(
         self,
         *,
@@ -390,10 +396,12 @@ class Accelerator(_message.Message):
         memory_reserved_bytes: _builtins.int = ...,
         compute_capability: _builtins.str = ...,
         driver_version: _builtins.str = ...,
+        link_group: _builtins.str = ...,
+        switch_group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_capability", b"compute_capability", "driver_version", b"driver_version", "index", b"index", "kind", b"kind", "memory_reserved_bytes", b"memory_reserved_bytes", "memory_total_bytes", b"memory_total_bytes", "product", b"product", "uuid", b"uuid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_capability", b"compute_capability", "driver_version", b"driver_version", "index", b"index", "kind", b"kind", "link_group", b"link_group", "memory_reserved_bytes", b"memory_reserved_bytes", "memory_total_bytes", b"memory_total_bytes", "product", b"product", "switch_group", b"switch_group", "uuid", b"uuid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

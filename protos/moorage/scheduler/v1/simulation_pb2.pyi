@@ -219,6 +219,8 @@ class SimulatedAccelerator(_message.Message):
     MEMORY_FOREIGN_BYTES_FIELD_NUMBER: _builtins.int
     COMPUTE_CAPABILITY_FIELD_NUMBER: _builtins.int
     DRIVER_VERSION_FIELD_NUMBER: _builtins.int
+    LINK_GROUP_FIELD_NUMBER: _builtins.int
+    SWITCH_GROUP_FIELD_NUMBER: _builtins.int
     uuid: _builtins.str
     """Identifies the card. Empty: "{kind}-{index}" of its worker."""
     kind: _worker_pb2.AcceleratorKind.ValueType
@@ -237,6 +239,10 @@ class SimulatedAccelerator(_message.Message):
     """Compute capability, e.g. "8.9". Empty: as the table says of its product."""
     driver_version: _builtins.str
     """Version of the driver. Empty: new enough for anything."""
+    link_group: _builtins.str
+    """Cards of the worker with the same one are linked by NVLink, XGMI or HCCS. Empty: nothing is known."""
+    switch_group: _builtins.str
+    """Cards of the worker with the same one hang on the same PCIe switches. Empty: nothing is known."""
     def __init__(
         self,
         *,
@@ -249,10 +255,12 @@ class SimulatedAccelerator(_message.Message):
         memory_foreign_bytes: _builtins.int = ...,
         compute_capability: _builtins.str = ...,
         driver_version: _builtins.str = ...,
+        link_group: _builtins.str = ...,
+        switch_group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_index", b"_index", "index", b"index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_index", b"_index", "compute_capability", b"compute_capability", "driver_version", b"driver_version", "index", b"index", "kind", b"kind", "memory_foreign_bytes", b"memory_foreign_bytes", "memory_reserved_bytes", b"memory_reserved_bytes", "memory_total_bytes", b"memory_total_bytes", "product", b"product", "uuid", b"uuid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_index", b"_index", "compute_capability", b"compute_capability", "driver_version", b"driver_version", "index", b"index", "kind", b"kind", "link_group", b"link_group", "memory_foreign_bytes", b"memory_foreign_bytes", "memory_reserved_bytes", b"memory_reserved_bytes", "memory_total_bytes", b"memory_total_bytes", "product", b"product", "switch_group", b"switch_group", "uuid", b"uuid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__index: _TypeAlias = _typing.Literal["index"]  # noqa: Y015
     _WhichOneofArgType__index: _TypeAlias = _typing.Literal["_index", b"_index"]  # noqa: Y015

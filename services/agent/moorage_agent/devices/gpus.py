@@ -25,6 +25,8 @@ class RawGpu:
     memory_used: int
     compute_capability: tuple[int, int] | None
     driver_version: str
+    link_group: str = ""
+    switch_group: str = ""
     process_memory: Mapping[int, int] = field(default_factory=dict)
     """Bytes by process id, where the driver knows them."""
 
@@ -45,6 +47,10 @@ class Gpu:
     compute_capability: str
     """Like "8.9"; empty if not known."""
     driver_version: str
+    link_group: str
+    """Those with the same one reach each other's memory over NVLink. Empty: none does, or it is not known."""
+    switch_group: str
+    """Those with the same one hang on the same PCIe switches. Empty: on none, or it is not known."""
 
 
 class NvmlReader(Protocol):
@@ -77,6 +83,8 @@ def to_gpu(raw: RawGpu, *, own_processes: frozenset[int]) -> Gpu:
         own_bytes=min(own, raw.memory_used),
         compute_capability="" if capability is None else f"{capability[0]}.{capability[1]}",
         driver_version=raw.driver_version,
+        link_group=raw.link_group,
+        switch_group=raw.switch_group,
     )
 
 

@@ -86,6 +86,8 @@ def _accelerator(gpu: Gpu, reserved: Reserved) -> worker_pb2.Accelerator:
         memory_reserved_bytes=min(reserved.gpu_bytes, gpu.memory_total_bytes),
         compute_capability=gpu.compute_capability,
         driver_version=gpu.driver_version,
+        link_group=gpu.link_group,
+        switch_group=gpu.switch_group,
     )
 
 

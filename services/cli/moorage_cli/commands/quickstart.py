@@ -93,7 +93,7 @@ async def _ensure_model(
         known = (await registry.models.GetModel(GetModelRequest(name=name))).model
     except NotFound:
         await inspect(target, wishes.source, console)
-        return await create(registry, wishes)
+        return await create(registry, name, wishes.model())
     if known.source != wishes.source:
         raise FailedPrecondition(
             f"{name} exists, with another source: {known.source}",

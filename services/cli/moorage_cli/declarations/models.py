@@ -20,6 +20,8 @@ from moorage_cli.options import OutputOption, connected, listed
 from moorage_cli.query import Query
 from moorage_cli.results import Output
 from moorage_cli.target import MeshTarget
+from moorage_common.core.placement import PlacementStrategy
+from moorage_common.core.states import EngineKind
 
 app = typer.Typer()
 
@@ -29,6 +31,7 @@ app = typer.Typer()
     epilog=examples(
         "moor deploy hf:ORG/REPO/model-Q4_K_M.gguf --name llama",
         "moor deploy file:/srv/models/tiny.gguf --replicas 3 --no-wait",
+        "moor deploy hf:ORG/REPO --gpu gpu-01/cuda:0 --gpu gpu-01/cuda:1 --dry-run",
     ),
 )
 @connected
@@ -50,14 +53,72 @@ async def deploy(
         int | None,
         typer.Option("--gpu-layers", min=0, max=100_000, help="Layers on GPUs; as many as fit if not given."),
     ] = None,
+    engine: Annotated[
+        EngineKind | None,
+        typer.Option(
+            "--engine",
+            case_sensitive=False,
+            help="What serves it; the one that reads its files if not given.",
+        ),
+    ] = None,
+    engine_version: Annotated[
+        str, typer.Option("--engine-version", help="A version, or conditions on it: '>=0.30,<0.33'.")
+    ] = "",
+    workers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--worker",
+            metavar="WORKER",
+            help="Only there; may be repeated.",
+            autocompletion=completing.workers,
+        ),
+    ] = None,
+    worker_labels: Annotated[
+        list[str] | None,
+        typer.Option("--worker-label", metavar="KEY=VALUE", help="Only on workers with it; may be repeated."),
+    ] = None,
+    gpus: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gpu",
+            metavar="WORKER/CARD",
+            help="Only on these cards: gpu-01/cuda:0, or gpu-01/ and a UUID; may be repeated.",
+        ),
+    ] = None,
+    gpus_per_replica: Annotated[
+        int,
+        typer.Option(
+            "--gpus-per-replica", min=0, max=4096, help="How many of these each uses; 0: all of them."
+        ),
+    ] = 0,
+    strategy: Annotated[
+        PlacementStrategy | None,
+        typer.Option("--strategy", case_sensitive=False, help="Which worker is better; else the mesh's own."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell where an instance would go, or why nowhere.")
+    ] = False,
     wait: WaitOption = True,
     timeout_s: TimeoutOption = None,
     output: OutputOption = Output.TABLE,
 ) -> int:
     """Creates a model from a source, and follows it until it runs."""
     wishes = commands.deploy.Wishes(
-        source=source, name=name, replicas=replicas, context_length=context_length, gpu_layers=gpu_layers
+        source=source,
+        name=name,
+        replicas=replicas,
+        context_length=context_length,
+        gpu_layers=gpu_layers,
+        engine=engine,
+        engine_version=engine_version,
+        workers=workers or (),
+        worker_labels=worker_labels or (),
+        gpus=gpus or (),
+        gpus_per_replica=gpus_per_replica,
+        strategy=strategy,
     )
+    if dry_run:
+        return await commands.deploy.dry_run(target, wishes, output=output)
     return await commands.deploy.run(target, wishes, wait=wait, timeout_s=timeout_s, output=output)
 
 

@@ -81,6 +81,8 @@ def worker_on_paper(worker: Worker, copies: Iterable[ArtifactCopy]) -> Simulated
                 memory_foreign_bytes=memory.get(card.uuid, MemoryPool()).foreign_bytes,
                 compute_capability=card.compute_capability,
                 driver_version=card.driver_version,
+                link_group=card.link_group,
+                switch_group=card.switch_group,
             )
             for card in facts.accelerators
         ],

@@ -59,6 +59,8 @@ class PlacementReason(StrEnum):
     """The engine does not read the model's files, or the model's kind."""
     DISTRIBUTION_UNSUPPORTED = "DISTRIBUTION_UNSUPPORTED"
     """The worker's build of the engine cannot serve an instance together with other workers."""
+    ENGINE_VERSIONS_DIFFER = "ENGINE_VERSIONS_DIFFER"
+    """Workers that would hold the model together have the engine in different versions."""
 
 
 class Verdict(StrEnum):

@@ -1,6 +1,9 @@
-"""What a node should hold and run, as a proto."""
+"""What nodes should hold and run, as protos."""
+
+from collections.abc import Sequence
 
 from moorage.common.v1 import placement_pb2
+from moorage.registry.v1 import model_pb2
 from moorage.registry.v1 import worker_service_pb2 as pb
 from moorage_common.core.names import artifact_name, instance_name, worker_name
 from moorage_common.core.states import InstanceState
@@ -9,30 +12,51 @@ from moorage_registry.convert.artifacts import files_to_proto
 from moorage_registry.convert.json import from_json
 from moorage_registry.convert.models import model_to_proto
 from moorage_registry.core.assignments import AssignedInstance, AssignedPart, NodeAssignments
-from moorage_registry.core.records import Artifact
+from moorage_registry.core.records import Artifact, Model
 
 
-def assignments_to_proto(assignments: NodeAssignments) -> pb.DesiredNodeState:
-    """Returns a node's desired state, without its nonce."""
-    return pb.DesiredNodeState(
-        instances=map(_instance, assignments.instances), copies=map(_copy, assignments.artifacts)
-    )
+def assignments_to_proto(found: Sequence[NodeAssignments]) -> list[pb.DesiredNodeState]:
+    """Returns the desired states of nodes, without their nonces. What many have alike is converted once."""
+    convert = _Converter()
+    return [
+        pb.DesiredNodeState(
+            instances=map(convert.instance, each.instances), copies=map(convert.copy, each.artifacts)
+        )
+        for each in found
+    ]
 
 
-def _instance(assigned: AssignedInstance) -> pb.InstanceAssignment:
-    instance = assigned.instance
-    stop = instance.state is InstanceState.STOPPING
-    return pb.InstanceAssignment(
-        instance=instance_name(instance.model_id, instance.id),
-        uid=instance.uid,
-        action=pb.INSTANCE_ACTION_STOP if stop else pb.INSTANCE_ACTION_RUN,
-        model=model_to_proto(assigned.model),
-        artifact=artifact_name(assigned.artifact.id),
-        entry_point=assigned.artifact.entry_point,
-        placement=from_json(instance.placement, placement_pb2.Placement()),
-        generation=instance.generation,
-        members=map(_member, assigned.parts),
-    )
+class _Converter:
+    """Converts what was read in one moment."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, model_pb2.Model] = {}
+        self._copies: dict[str, pb.CopyAssignment] = {}
+
+    def instance(self, assigned: AssignedInstance) -> pb.InstanceAssignment:
+        instance = assigned.instance
+        stop = instance.state is InstanceState.STOPPING
+        return pb.InstanceAssignment(
+            instance=instance_name(instance.model_id, instance.id),
+            uid=instance.uid,
+            action=pb.INSTANCE_ACTION_STOP if stop else pb.INSTANCE_ACTION_RUN,
+            model=self._model(assigned.model),
+            artifact=artifact_name(assigned.artifact.id),
+            entry_point=assigned.artifact.entry_point,
+            placement=from_json(instance.placement, placement_pb2.Placement()),
+            generation=instance.generation,
+            members=map(_member, assigned.parts),
+        )
+
+    def copy(self, artifact: Artifact) -> pb.CopyAssignment:
+        if artifact.uid not in self._copies:
+            self._copies[artifact.uid] = _copy(artifact)
+        return self._copies[artifact.uid]
+
+    def _model(self, model: Model) -> model_pb2.Model:
+        if model.uid not in self._models:
+            self._models[model.uid] = model_to_proto(model)
+        return self._models[model.uid]
 
 
 def _member(part: AssignedPart) -> pb.InstanceMember:

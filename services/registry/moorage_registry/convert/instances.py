@@ -4,13 +4,13 @@ from moorage.common.v1 import placement_pb2
 from moorage.registry.v1 import instance_pb2, instance_service_pb2
 from moorage_common.core.names import instance_name, model_name, worker_name
 from moorage_common.rpc.enums import INSTANCE_STATE
-from moorage_registry.convert.json import error_to_proto, from_json, timestamp
-from moorage_registry.core.records import Instance
+from moorage_registry.convert.json import error_to_proto, from_json, timestamp, to_json
+from moorage_registry.core.records import Explained, Instance
 
 
 def instance_to_proto(instance: Instance) -> instance_pb2.Instance:
     """Returns an instance as watchers see it."""
-    placement, explanation, error = instance.placement, instance.explanation, instance.error
+    placement, explanation, error = instance.placement, instance.explanation_message, instance.error
     performance = instance.performance
     return instance_pb2.Instance(
         name=instance_name(instance.model_id, instance.id),
@@ -24,7 +24,7 @@ def instance_to_proto(instance: Instance) -> instance_pb2.Instance:
         worker=worker_name(instance.worker_id) if instance.worker_id else "",
         last_worker=worker_name(instance.last_worker_id) if instance.last_worker_id else "",
         placement=from_json(placement, placement_pb2.Placement()) if placement else None,
-        explanation=from_json(explanation, placement_pb2.Explanation()) if explanation else None,
+        explanation=placement_pb2.Explanation.FromString(explanation) if explanation else None,
         endpoint=instance.endpoint,
         error=error_to_proto(error),
         restart_count=instance.restart_count,
@@ -34,6 +34,16 @@ def instance_to_proto(instance: Instance) -> instance_pb2.Instance:
         subordinates=map(worker_name, instance.subordinates),
         performance=from_json(performance, instance_pb2.InstancePerformance()) if performance else None,
     )
+
+
+def explanation_from_proto(explanation: placement_pb2.Explanation) -> Explained:
+    """Returns an explanation as it is kept."""
+    gist = placement_pb2.Explanation(
+        verdict=explanation.verdict,
+        summary=explanation.summary,
+        workers_considered=explanation.workers_considered,
+    )
+    return Explained(to_json(gist), explanation.SerializeToString())
 
 
 def endpoint_to_proto(instance: Instance) -> instance_service_pb2.ModelEndpoint:

@@ -22,6 +22,7 @@ from moorage_registry.core.records import (
     Record,
     Worker,
 )
+from moorage_registry.core.transitions import HOLDS_CLAIM
 
 
 class Operation(StrEnum):
@@ -95,13 +96,19 @@ class Change:
         if self.measured:
             return []
         match self.resource:
-            case Instance(workers=now):
-                left = before.workers if isinstance(before, Instance) else ()
-                return sorted({*now, *left})
+            case Instance():
+                return sorted({*_bound_to(self.resource), *_bound_to(before)})
             case ArtifactCopy(worker_id=worker_id):
                 return [worker_id]
             case _:
                 return []
+
+
+def _bound_to(record: Record | None) -> tuple[str, ...]:
+    """The workers of an instance that run it: the others only hold its artifact, which is a resource of its own."""
+    if isinstance(record, Instance) and record.state in HOLDS_CLAIM:
+        return record.workers
+    return ()
 
 
 _KINDS = {

@@ -50,7 +50,7 @@ def apply(instance: Instance, event: InstanceEvent, *, now: datetime, **changes:
         after = replace(after, worker_id=None, subordinates=[], artifact_on_all=False, placement=None)
         after = replace(after, endpoint="", restart_count=0, evicting=False, performance=None)
     if state is InstanceState.STOPPED:
-        after = replace(after, explanation=None, error=None)
+        after = replace(after, explanation=None, explanation_message=None, error=None)
     if state in {InstanceState.UNREACHABLE, InstanceState.STOPPING}:
         after = replace(after, endpoint="")
     return Move(before=instance, after=after)

@@ -118,6 +118,19 @@ class Model(Record):
     resolution_error: Json | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Why an instance is where it is, or nowhere."""
+
+    gist: Json
+    message: bytes
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of an instance that keep it."""
+        return {"explanation": self.gist, "explanation_message": self.message}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance(Record):
     """One replica of a model."""
@@ -134,6 +147,9 @@ class Instance(Record):
     last_worker_id: str | None = None
     placement: Json | None = None
     explanation: Json | None = None
+    """The gist of why it is where it is, or nowhere: what can be filtered by."""
+    explanation_message: bytes | None = None
+    """All of it, as watchers get it."""
     endpoint: str = ""
     error: Json | None = None
     restart_count: int = 0

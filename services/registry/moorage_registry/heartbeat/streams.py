@@ -14,11 +14,11 @@ from moorage_common.core.errors import FieldViolation, InvalidArgument
 from moorage_common.core.ids import new_short_id
 from moorage_common.core.names import parse_worker
 from moorage_common.runtime.logs import get_logger
-from moorage_registry.convert.assignments import assignments_to_proto
 from moorage_registry.convert.json import timestamp, to_json
 from moorage_registry.heartbeat.batch import HeartbeatBatch
+from moorage_registry.heartbeat.desired import DesiredStates
 from moorage_registry.heartbeat.wakeups import NodeWakeups, Signal
-from moorage_registry.store import assignments, workers
+from moorage_registry.store import workers
 from moorage_registry.store.database import Database
 from moorage_registry.store.performance import MeasuredInstance
 from moorage_registry.store.workers import Measured
@@ -39,6 +39,7 @@ class HeartbeatStreams:
         self._database = database
         self._batch = batch
         self._wakeups = wakeups
+        self._desired = DesiredStates(database)
         self._lease_ttl = lease_ttl
 
     async def serve(
@@ -95,14 +96,10 @@ class HeartbeatStreams:
                 reader.result()
                 return
             await asyncio.sleep(_COALESCE_S)
-            desired = await self._assignments(node.worker_id) if signal.take() else None
+            desired = await self._desired.of(node.worker_id) if signal.take() else None
             response = node.respond(desired)
             if response is not None:
                 yield response
-
-    async def _assignments(self, worker_id: str) -> pb.DesiredNodeState:
-        async with self._database.read(snapshot=True) as connection:
-            return assignments_to_proto(await assignments.read(connection, worker_id))
 
 
 class _NodeStream:

@@ -1,5 +1,7 @@
 """ArtifactService: what people and agents ask of artifacts and their copies."""
 
+from collections.abc import Sequence
+
 from moorage.registry.v1 import artifact_service_pb2 as pb
 from moorage.registry.v1 import artifact_service_pb2_grpc
 from moorage_common.core.names import parse_artifact, parse_artifact_copy
@@ -8,14 +10,19 @@ from moorage_common.rpc.server import ServicerContext
 from moorage_common.rpc.status import from_status
 from moorage_registry.convert.artifacts import artifact_to_proto, copy_to_proto
 from moorage_registry.convert.json import optional_error
+from moorage_registry.core.records import ArtifactCopy
+from moorage_registry.gathering import Gathering
 from moorage_registry.servicers.downloads import DownloadRecords
 from moorage_registry.servicers.pulls import DownloaderTasks
-from moorage_registry.store import copies, listing, schema, workers
-from moorage_registry.store.database import Database, Transaction
+from moorage_registry.store import copy_reports, listing, schema
+from moorage_registry.store.copy_reports import CopyReport
+from moorage_registry.store.database import Database
 from moorage_registry.store.lists import ARTIFACT_LIST, COPY_LIST
 from moorage_registry.store.tables import ARTIFACTS, COPIES
 
 _ALL = "artifacts/-"
+_REPORTS = 200
+"""Reports that are taken in one transaction at most."""
 
 
 class ArtifactServicer(DownloaderTasks, DownloadRecords, artifact_service_pb2_grpc.ArtifactServiceServicer):
@@ -24,6 +31,7 @@ class ArtifactServicer(DownloaderTasks, DownloadRecords, artifact_service_pb2_gr
     def __init__(self, database: Database) -> None:
         """Takes the store."""
         self._database = database
+        self._reports = Gathering(self._take, most=_REPORTS)
 
     async def GetArtifact(
         self, request: pb.GetArtifactRequest, context: ServicerContext
@@ -64,17 +72,17 @@ class ArtifactServicer(DownloaderTasks, DownloadRecords, artifact_service_pb2_gr
         self, request: pb.ReportArtifactCopyRequest, context: ServicerContext
     ) -> pb.ReportArtifactCopyResponse:
         artifact_id, worker_id = parse_artifact_copy(request.name)
-        report = copies.CopyReport(
+        report = CopyReport(
+            artifact_id=artifact_id,
+            worker_id=worker_id,
+            lease_id=request.lease_id,
             state=COPY_STATE.from_proto(request.state),
             done_bytes=request.done_bytes,
             bytes_per_second=request.bytes_per_second,
             error=optional_error(request),
             error_reason=from_status(request.error).reason if request.HasField("error") else "",
         )
+        return pb.ReportArtifactCopyResponse(copy=copy_to_proto(await self._reports.ask(report)))
 
-        async def work(tx: Transaction) -> pb.ReportArtifactCopyResponse:
-            copy = await copies.report(tx, artifact_id, worker_id, report)
-            await workers.check_lease(tx, worker_id, request.lease_id)
-            return pb.ReportArtifactCopyResponse(copy=copy_to_proto(copy))
-
-        return await self._database.transact(work)
+    async def _take(self, reports: Sequence[CopyReport]) -> list[ArtifactCopy]:
+        return await self._database.transact(lambda tx: copy_reports.take(tx, reports))

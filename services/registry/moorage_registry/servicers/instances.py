@@ -10,7 +10,7 @@ from moorage_common.core.names import parse_instance, parse_model, parse_worker
 from moorage_common.rpc.enums import ENGINE_KIND, INSTANCE_STATE
 from moorage_common.rpc.server import ServicerContext
 from moorage_common.rpc.status import to_status
-from moorage_registry.convert.instances import instance_to_proto
+from moorage_registry.convert.instances import explanation_from_proto, instance_to_proto
 from moorage_registry.convert.json import optional_error, to_json
 from moorage_registry.core.reports import EVENT_OF_STATE, InstanceReport
 from moorage_registry.mutation import mutate
@@ -93,7 +93,7 @@ class InstanceServicer(ModelEndpoints, instance_service_pb2_grpc.InstanceService
 
         async def work(tx: Transaction) -> pb.ReportInstanceResponse:
             left = await instances.report(tx, model_id, instance_id, report)
-            await workers.check_lease(tx, worker_id, request.lease_id)
+            await workers.check_leases(tx, {worker_id: request.lease_id})
             return pb.ReportInstanceResponse(instance=instance_to_proto(left) if left else None)
 
         return await self._database.transact(work)
@@ -106,7 +106,7 @@ def _nomination(item: pb.Nomination, index: int) -> placements.Nomination:
         model_id=model_id,
         instance_id=instance_id,
         etag=item.etag,
-        explanation=to_json(item.explanation),
+        explanation=explanation_from_proto(item.explanation),
         worker_id=parse_worker(item.worker, field=f"{at}.worker") if item.worker else None,
         subordinates=_subordinates(item.subordinates, at),
     )
@@ -123,7 +123,7 @@ def _binding(item: pb.Binding, index: int) -> placements.Binding:
         model_id=model_id,
         instance_id=instance_id,
         etag=item.etag,
-        explanation=to_json(item.explanation),
+        explanation=explanation_from_proto(item.explanation),
         worker_id=worker_id,
         subordinates=subordinates,
         engine=ENGINE_KIND.from_proto(placement.engine) if placement.engine else None,

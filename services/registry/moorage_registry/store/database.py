@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, TypeVar
 
 import asyncpg
+import orjson
 from sqlalchemy import func, select, text
 from sqlalchemy.engine import Result
 from sqlalchemy.exc import DBAPIError
@@ -49,7 +50,13 @@ def create_engine(url: str, **options: Any) -> AsyncEngine:  # noqa: ANN401
     async def connect() -> "asyncpg.Connection":
         return await asyncpg.connect(url, timeout=5, server_settings={"application_name": "moorage-registry"})
 
-    return create_async_engine("postgresql+asyncpg://", async_creator=connect, **options)
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=orjson.loads,
+        **options,
+    )
 
 
 class Overtaken(Exception):

@@ -6,17 +6,16 @@ from sqlalchemy import ColumnElement
 
 from moorage_common.core.errors import NotFound
 from moorage_common.core.names import (
-    artifact_copy_name,
     artifact_name,
     download_name,
     instance_name,
     model_name,
 )
-from moorage_registry.core.records import Artifact, ArtifactCopy, Download, Instance, Model, Record
+from moorage_registry.core.records import Artifact, Download, Instance, Model, Record
 from moorage_registry.store import schema
 from moorage_registry.store.database import Transaction
 from moorage_registry.store.table_map import RecordTable
-from moorage_registry.store.tables import ARTIFACTS, COPIES, DOWNLOADS, INSTANCES, MODELS
+from moorage_registry.store.tables import ARTIFACTS, DOWNLOADS, INSTANCES, MODELS
 
 R = TypeVar("R", bound=Record)
 
@@ -42,13 +41,6 @@ async def lock_instance(tx: Transaction, model_id: str, instance_id: str) -> Ins
 async def lock_artifact(tx: Transaction, artifact_id: str) -> Artifact:
     """Locks one artifact, or raises NotFound."""
     return await _one(tx, ARTIFACTS, artifact_name(artifact_id), schema.artifacts.c.id == artifact_id)
-
-
-async def lock_copy(tx: Transaction, artifact_id: str, worker_id: str) -> ArtifactCopy:
-    """Locks one copy, or raises NotFound."""
-    table = schema.artifact_copies
-    name = artifact_copy_name(artifact_id, worker_id)
-    return await _one(tx, COPIES, name, table.c.artifact_id == artifact_id, table.c.worker_id == worker_id)
 
 
 async def lock_download(tx: Transaction, download_id: str) -> Download:

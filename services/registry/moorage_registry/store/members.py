@@ -34,10 +34,11 @@ def takes_part(worker_ids: Collection[str]) -> ColumnElement[bool]:
     return or_(_INSTANCES.c.worker_id.in_(ids), and_(SPREAD, _INSTANCES.c.subordinates.overlap(ids)))
 
 
-def loads_at(worker_id: str) -> ColumnElement[bool]:
-    """Matches instances that load their artifact on this worker."""
-    beside = and_(SPREAD, _INSTANCES.c.artifact_on_all, _INSTANCES.c.subordinates.contains([worker_id]))
-    return or_(_INSTANCES.c.worker_id == worker_id, beside)
+def loads_at(worker_ids: Collection[str]) -> ColumnElement[bool]:
+    """Matches instances that load their artifact on one of these workers."""
+    ids = list(worker_ids)
+    beside = and_(SPREAD, _INSTANCES.c.artifact_on_all, _INSTANCES.c.subordinates.overlap(ids))
+    return or_(_INSTANCES.c.worker_id.in_(ids), beside)
 
 
 async def of(connection: AsyncConnection, instance_uids: Collection[str]) -> dict[str, list[Member]]:

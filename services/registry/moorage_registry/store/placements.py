@@ -19,7 +19,7 @@ from moorage_common.core.states import CopyState, EngineKind, InstanceState
 from moorage_registry.core.engines import every_member_loads
 from moorage_registry.core.etags import check_etag
 from moorage_registry.core.instances import Move, apply
-from moorage_registry.core.records import Claim, Instance, Json, Worker
+from moorage_registry.core.records import Claim, Explained, Instance, Json, Worker
 from moorage_registry.core.transitions import InstanceEvent
 from moorage_registry.store import copies, instances, schema
 from moorage_registry.store.database import Transaction
@@ -43,7 +43,7 @@ class Decision:
     model_id: str
     instance_id: str
     etag: str
-    explanation: Json
+    explanation: Explained
 
     @property
     def key(self) -> tuple[str, str]:
@@ -229,7 +229,7 @@ def _nominated(
     tx: Transaction, instance: Instance, item: Nomination, workers: Mapping[str, Worker], served: Served
 ) -> Move:
     if item.worker_id is None:
-        return apply(instance, InstanceEvent.REFUSE, now=tx.now, explanation=item.explanation)
+        return apply(instance, InstanceEvent.REFUSE, now=tx.now, **item.explanation.fields)
     check_workers(item.workers, workers)
     check_resolved(item.model_id, served)
     return apply(
@@ -239,8 +239,8 @@ def _nominated(
         worker_id=item.worker_id,
         subordinates=list(item.subordinates),
         artifact_on_all=every_member_loads(served.engine),
-        explanation=item.explanation,
         error=None,
+        **item.explanation.fields,
     )
 
 
@@ -258,9 +258,9 @@ def _bound(tx: Transaction, instance: Instance, item: Binding, served: Served) -
         artifact_on_all=every_member_loads(served.engine),
         last_worker_id=item.worker_id,
         placement=item.placement,
-        explanation=item.explanation,
         error=None,
         restart_count=0,
         generation=instance.generation + 1,
+        **item.explanation.fields,
     )
     return Move(before=instance, after=bound)

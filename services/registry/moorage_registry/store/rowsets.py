@@ -3,12 +3,11 @@
 So a change costs as many statements as it has kinds of rows, however many rows there are of each.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,7 +21,7 @@ def row_of(record: Any) -> Row:  # noqa: ANN401 - any dataclass
 
 
 class RowWriter:
-    """Writes rows of one table. Binary columns are not among what JSON can carry."""
+    """Writes rows of one table."""
 
     def __init__(self, table: Table, *, key: Sequence[str] = (), changing: Sequence[str] = ()) -> None:
         """Describes the rows.
@@ -53,15 +52,16 @@ class RowWriter:
 async def _write(connection: AsyncConnection, statement: str, rows: Iterable[Row]) -> None:
     written = list(rows)
     if written:
-        document = json.dumps(written, default=_plain, separators=(",", ":"))
-        await connection.exec_driver_sql(statement, (document,))
+        document = orjson.dumps(written, default=_plain)
+        await connection.exec_driver_sql(statement, (document.decode(),))
 
 
 def _plain(value: object) -> object:
     match value:
-        case datetime():
-            return value.isoformat()
         case Mapping():
             return dict(value)
+        case bytes():
+            # As PostgreSQL writes binary columns as text.
+            return rf"\x{value.hex()}"
         case _:
             raise TypeError(f"{type(value).__name__} cannot be a column of a row")

@@ -182,6 +182,7 @@ instances = Table(
     Column("last_worker_id", Text),
     _json("placement", nullable=True),
     _json("explanation", nullable=True),
+    Column("explanation_message", LargeBinary),
     Column("endpoint", Text, nullable=False),
     _json("error", nullable=True),
     Column("restart_count", Integer, nullable=False),

@@ -9,7 +9,6 @@ from dataclasses import fields, replace
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Select, Table, delete, select, tuple_
-from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from moorage_registry.core.changes import Change, Operation, Resource
@@ -44,7 +43,8 @@ class RecordTable(Generic[R]):
         self._key = [table.c[name] for name in key]
         self._key_names = tuple(key)
         self._as_resource = as_resource
-        self._columns = [table.c[f.name] for f in fields(record)]
+        self._names = [f.name for f in fields(record)]
+        self._columns = [table.c[name] for name in self._names]
         mutable = [c.name for c in self._columns if c.name not in {"uid", "created_at", *key}]
         self._writer = RowWriter(table, key=["uid"], changing=mutable)
 
@@ -60,13 +60,7 @@ class RecordTable(Generic[R]):
 
     def from_values(self, values: Sequence[Any]) -> R:
         """Makes a record of the values of `columns`."""
-        return self._record(
-            **{column.name: value for column, value in zip(self._columns, values, strict=True)}
-        )
-
-    def from_row(self, row: Row[Any]) -> R:
-        """Makes a record of a row that holds this table's columns."""
-        return self._record(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+        return self._record(**dict(zip(self._names, values, strict=True)))
 
     def select(self, *where: ColumnElement[bool]) -> Select[Any]:
         """Selects whole rows, by key."""
@@ -78,14 +72,14 @@ class RecordTable(Generic[R]):
 
     async def find(self, connection: AsyncConnection, *where: ColumnElement[bool]) -> list[R]:
         """Reads records, by key, without locking them."""
-        return [self.from_row(row) for row in await connection.execute(self.select(*where))]
+        return [self.from_values(row) for row in await connection.execute(self.select(*where))]
 
     async def scan(self, connection: AsyncConnection, at_once: int) -> AsyncIterator[list[R]]:
         """Yields all records, by key, so many at a time."""
         start: list[ColumnElement[bool]] = []
         while True:
             rows = await connection.execute(self.select(*start).limit(at_once))
-            found = [self.from_row(row) for row in rows]
+            found = [self.from_values(row) for row in rows]
             if found:
                 yield found
             if len(found) < at_once:
@@ -111,7 +105,7 @@ class RecordTable(Generic[R]):
             .with_for_update(read=share, skip_locked=skip_locked)
             .limit(limit)
         )
-        locked = [self.from_row(row) for row in await tx.execute(statement)]
+        locked = [self.from_values(row) for row in await tx.execute(statement)]
         tx.saw(locked)
         return locked
 

@@ -180,16 +180,23 @@ async def renew(
     return {row.worker_id: row.expires_at for row in await connection.execute(statement, parameters)}
 
 
-async def check_lease(tx: Transaction, worker_id: str, lease_id: str) -> None:
-    """Checks that a report comes from the node that holds the worker's lease.
+async def check_leases(tx: Transaction, leases: Mapping[str, str]) -> None:
+    """Checks that reports come from the nodes that hold the workers' leases.
+
+    Args:
+        tx: The transaction.
+        leases: What they say of their leases, by the workers' ids.
 
     Raises:
-        Aborted: The lease was replaced (LEASE_STALE).
+        Aborted: One was replaced (LEASE_STALE).
     """
     table = schema.worker_leases
-    statement = select(table.c.lease_id).where(table.c.worker_id == worker_id).with_for_update(read=True)
-    if (await tx.execute(statement)).scalar_one_or_none() != lease_id:
-        raise stale_lease(worker_id)
+    statement = select(table.c.worker_id, table.c.lease_id).where(table.c.worker_id.in_(leases.keys()))
+    rows = await tx.execute(statement.order_by(table.c.worker_id).with_for_update(read=True))
+    held = {row.worker_id: row.lease_id for row in rows}
+    for worker_id, lease_id in leases.items():
+        if held.get(worker_id) != lease_id:
+            raise stale_lease(worker_id)
 
 
 async def measure(tx: Transaction, measured: Mapping[str, Measured]) -> None:

@@ -18,6 +18,7 @@ def placement_to_proto(placement: Placement, predicted: Prediction | None = None
         subordinates=placement.subordinates,
         claims=map(_claim, placement.claims),
         engine=ENGINE_KIND.to_proto(placement.engine),
+        engine_version=placement.engine_version,
         mode=PLACEMENT_MODE.to_proto(placement.mode),
         gpu_layers=placement.gpu_layers,
         total_layers=placement.total_layers,

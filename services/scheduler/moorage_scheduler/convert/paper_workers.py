@@ -136,6 +136,8 @@ class WorkerReader:
                     capability=parse(capability),
                     driver=parse(said.driver_version),
                     bytes_per_s=bandwidth_of(said.product),
+                    link_group=said.link_group,
+                    switch_group=said.switch_group,
                 )
             )
         self._check_uuids(worker, cards, path)

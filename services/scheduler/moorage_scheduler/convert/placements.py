@@ -17,6 +17,7 @@ def placement_from_proto(placement: pb.Placement) -> Placement | None:
         subordinates=tuple(placement.subordinates),
         claims=tuple(map(_claim, placement.claims)),
         engine=ENGINE_KIND.from_proto(placement.engine) if placement.engine else EngineKind.LLAMA_CPP,
+        engine_version=placement.engine_version,
         mode=PlacementMode(PLACEMENT_MODE.from_proto(placement.mode)),
         gpu_layers=placement.gpu_layers,
         total_layers=placement.total_layers,

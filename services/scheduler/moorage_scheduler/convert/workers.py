@@ -62,6 +62,8 @@ def accelerator_from_proto(card: worker_pb2.Accelerator) -> Accelerator:
         capability=parse(card.compute_capability),
         driver=parse(card.driver_version),
         bytes_per_s=bandwidth_of(card.product),
+        link_group=card.link_group,
+        switch_group=card.switch_group,
     )
 
 

@@ -34,6 +34,10 @@ class Accelerator:
     """Version of its driver, e.g. (550, 54, 14). Empty: not known, and taken for good enough."""
     bytes_per_s: float = 0.0
     """From its memory, at most. 0: not known."""
+    link_group: str = ""
+    """The worker's cards with the same one are linked by NVLink, XGMI or HCCS. Empty: not known, or none is."""
+    switch_group: str = ""
+    """The worker's cards with the same one hang on the same PCIe switches. Empty: not known, or on none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from moorage_common.core.placement import PlacementMode, PlacementReason, Verdict
 
@@ -25,8 +25,7 @@ class Rejection:
     """Those that stand in the way: were they gone, it would pass."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScorePart:
+class ScorePart(NamedTuple):
     """One part of a score, which is the sum of value times weight."""
 
     scorer: str

@@ -30,6 +30,9 @@ _FOREIGN_STEP = 64 * 2**20
 _DISK_STEP = 2**30
 """Nor is disk room that grows by less than this."""
 _ENOUGH_DISK = 2**62
+_OF_CARDS = (
+    "kinds", "capability", "driver", "bandwidth", "linked", "switched", "total", "sort", "capacity", "foreign",
+)  # fmt: skip
 
 
 class Fleet:
@@ -131,7 +134,7 @@ class Fleet:
 
     def _own(self, column: str) -> NDArray[Any]:
         if column not in self._owned:
-            self._columns[column] = self._columns[column].copy()
+            self._columns[column] = self._columns[column].copy(order="K")
             self._owned.add(column)
         return self._columns[column]
 
@@ -189,15 +192,19 @@ class Fleet:
         self._set("architecture", slot, ARCHITECTURES.of(worker.cpu_architecture))
         self._set("accelerators", slot, ACCELERATORS.bits(card.kind for card in worker.accelerators))
         self._set("unified", slot, worker.unified_memory)
-        for column in ("kinds", "capability", "driver", "bandwidth", "total", "sort", "capacity", "foreign"):
+        for column in _OF_CARDS:
             self._own(column)[slot] = 0
         cards = worker.accelerators[:1] if worker.unified_memory else worker.accelerators
+        links = _numbered(card.link_group for card in cards)
+        switches = _numbered(card.switch_group for card in cards)
         for position, card in enumerate(cards, start=0 if worker.unified_memory else 1):
             at = (slot, position)
             self._set("kinds", at, ACCELERATORS.of(card.kind))
             self._set("capability", at, number(card.capability))
             self._set("driver", at, number(card.driver))
             self._set("bandwidth", at, card.bytes_per_s)
+            self._set("linked", at, links[card.link_group])
+            self._set("switched", at, switches[card.switch_group])
         self._recount(slot, worker)
 
     def _put_condition(self, slot: int, worker: Worker, condition: Condition) -> bool:
@@ -282,6 +289,14 @@ def takes_instances(condition: Condition) -> bool:
     """Whether a worker in this condition is given new instances."""
     away = condition.cordoned or condition.draining or condition.maintenance
     return condition.state is WorkerState.READY and not away
+
+
+def _numbered(groups: Iterable[str]) -> dict[str, int]:
+    """Numbers for names of groups, from 1; 0 for none."""
+    numbers = {"": 0}
+    for group in groups:
+        numbers.setdefault(group, len(numbers))
+    return numbers
 
 
 def _covers(tenant: Tenant, before: Tenant) -> bool:

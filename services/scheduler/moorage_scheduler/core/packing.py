@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moorage_scheduler.core.explanation import Rejection
-from moorage_scheduler.core.offer import View
+from moorage_scheduler.core.offer import View, every
 from moorage_scheduler.core.parallel import ParallelShape
 from moorage_scheduler.core.request import Claim
 from moorage_scheduler.core.snapshot import Floats, Int64s
@@ -54,6 +54,8 @@ class Fits:
 
     def rows(self, chosen: NDArray[np.intp]) -> "Fits":
         """Only these rows, in this order."""
+        if every(chosen, len(self.mode)):
+            return self
         return Fits(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
 
@@ -77,6 +79,10 @@ class Team:
     spot: Spot
     usable: int
     """Bytes of GPU memory that the leader brings."""
+    rank: tuple[int, ...]
+    """What orders a packing's teams, best first."""
+    engine_version: str = ""
+    """The version of the engine that all of them run. Empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,10 @@ class Packing(Protocol):
 
     def fullness(self, view: View, fits: Fits) -> Floats:
         """Returns how full each worker's memory would be that the model goes to, from 0 to 1."""
+        ...
+
+    def closeness(self, view: View, fits: Fits) -> Floats:
+        """Returns how close to each other the GPUs would be that the model goes to, from 0 to 1; 1: there is one."""
         ...
 
     def distance(self, view: View) -> Int64s:

@@ -16,6 +16,7 @@ from moorage_scheduler.core.report import Report
 from moorage_scheduler.core.request import Outcome, Placement, Request
 from moorage_scheduler.core.search import Search, search
 from moorage_scheduler.core.snapshot import Snapshot
+from moorage_scheduler.core.wishes import by_uuid
 
 
 def place(
@@ -29,6 +30,7 @@ def place(
         policy: What is preferred.
         explain_workers: How many workers the explanation lists at most.
     """
+    request = by_uuid(snapshot, request)
     packing = packing_of(request)
     if isinstance(packing, Obstacles):
         return _impossible(snapshot, packing)
@@ -54,25 +56,42 @@ def place(
     )
 
 
+def place_there(snapshot: Snapshot, request: Request, policy: ScoringPolicy) -> Placement | None:
+    """Finds how one instance lies on the worker for which it was fetched, without looking at any other.
+
+    Returns None if it does not fit there alone, or the choice is not the scheduler's: then `place` tells what is.
+    """
+    selection = request.selection
+    allowed = not selection.workers or request.nominated_worker in selection.workers
+    if not request.nominated_worker or selection.gpus or selection.primary_worker or not allowed:
+        return None
+    there = replace(selection, workers=frozenset({request.nominated_worker}), may_distribute=False)
+    return place(snapshot, replace(request, selection=there), policy, explain_workers=0).placement
+
+
 def _placement(found: Search) -> Placement | None:
     if not found.fits_somewhere:
         return None
     position = _chosen_team(found)
     if position is not None:
         team = found.teams[position]
-        return _placed(found, found.view.worker(team.leader), team.spot, found.team_score(position))
+        worker = found.view.worker(team.leader)
+        return _placed(found, worker, team.spot, found.team_score(position), team.engine_version)
     row = _chosen_row(found)
     candidates = found.candidates
     spot = found.packing.settle(candidates.view, candidates.fits, row)
-    return _placed(found, candidates.view.worker(row), spot, float(found.ranking.score[row]))
+    worker = candidates.view.worker(row)
+    version = found.snapshot.rows.latest(worker, found.request.engine, found.request.engine_version)
+    return _placed(found, worker, spot, float(found.ranking.score[row]), version)
 
 
-def _placed(found: Search, worker: str, spot: Spot, score: float) -> Placement:
+def _placed(found: Search, worker: str, spot: Spot, score: float, version: str) -> Placement:
     return Placement(
         worker=worker,
         subordinates=spot.subordinates,
         claims=spot.claims,
         engine=found.request.engine,
+        engine_version=version,
         mode=PlacementMode[spot.mode.name],
         gpu_layers=spot.gpu_layers,
         total_layers=found.packing.total_layers,

@@ -12,19 +12,20 @@ FIT_GAP = 0.15
 class ScoringPolicy:
     """Weights of the scorers. The fit's is so large that no sum of the others outweighs a better mode."""
 
-    fit: float = 80.0
+    fit: float = 84.0
     binpack: float = 1.0
     spread: float = 9.0
     artifact_locality: float = 2.0
     stickiness: float = 0.5
     speed: float = 0.4
+    topology: float = 0.5
     lead: float = 5.0
     """For what the leader of several workers brings."""
     strategy: PlacementStrategy = PlacementStrategy.SPREAD
     """For models that name none."""
 
     def __post_init__(self) -> None:
-        always = (self.artifact_locality, self.stickiness, self.speed)
+        always = (self.artifact_locality, self.stickiness, self.speed, self.topology)
         one_of = (self.binpack, self.spread, self.lead)
         if min(*always, *one_of) < 0:
             raise ValueError("a scorer's weight is not negative")

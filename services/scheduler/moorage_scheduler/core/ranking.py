@@ -26,25 +26,26 @@ class Ranking:
     """[row]"""
     values: Floats
     """[row, scorer]: from 0 to 1."""
-    scorers: Sequence[Scorer]
-    policy: ScoringPolicy
+    names: Sequence[str]
+    """Of the scorers."""
+    weights: Sequence[float]
+    """One per scorer."""
 
     def parts(self, row: int) -> tuple[ScorePart, ...]:
         """What one candidate's score is made of."""
-        return tuple(
-            ScorePart(scorer=scorer.name, value=float(value), weight=self.policy.weight_of(scorer.name))
-            for scorer, value in zip(self.scorers, self.values[row], strict=True)
-        )
+        return tuple(map(ScorePart, self.names, self.values[row].tolist(), self.weights))
 
 
 def rank(candidates: Candidates, strategy: PlacementStrategy, policy: ScoringPolicy) -> Ranking:
     """Orders candidates by score. Equals are ordered by a hash of their name, seeded with the request."""
     scorers = SCORERS[strategy]
     values = np.stack([_normalised(scorer, scorer.raw(candidates)) for scorer in scorers], axis=1)
-    score = values @ np.array([policy.weight_of(scorer.name) for scorer in scorers])
+    names = [scorer.name for scorer in scorers]
+    weights = list(map(policy.weight_of, names))
+    score = values @ np.array(weights)
     # Sums of the same parts can differ in their last bits; those must not decide.
     order = np.lexsort((candidates.view.ties(), -np.round(score, 9)))
-    return Ranking(order=order, score=score, values=values, scorers=scorers, policy=policy)
+    return Ranking(order=order, score=score, values=values, names=names, weights=weights)
 
 
 def team_parts(teams: Sequence[Team], policy: ScoringPolicy) -> list[tuple[ScorePart, ...]]:

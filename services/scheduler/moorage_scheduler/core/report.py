@@ -1,19 +1,24 @@
 """What to tell of a search: how many workers each rule rejected, and what became of the most interesting ones."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moorage_common.core.placement import PlacementMode, PlacementReason, Verdict
+from moorage_common.core.placement import PlacementMode, Verdict
+from moorage_scheduler.core.apart import kept_apart
 from moorage_scheduler.core.codes import REASONS
-from moorage_scheduler.core.explanation import ReasonCount, Rejection, WorkerExplanation
-from moorage_scheduler.core.offer import View
+from moorage_scheduler.core.explanation import ReasonCount, WorkerExplanation
 from moorage_scheduler.core.packing import Mode
 from moorage_scheduler.core.search import Search, search
 from moorage_scheduler.core.sieve import PASSED
 from moorage_scheduler.core.snapshot import Mask
 from moorage_scheduler.core.ties import tie_order
+
+_MODES: Mapping[int, PlacementMode] = {
+    mode: PlacementMode[mode.name] for mode in Mode if mode is not Mode.NOWHERE
+}
 
 
 class Report:
@@ -22,8 +27,9 @@ class Report:
     def __init__(self, found: Search) -> None:
         self._found = found
         self._short = found.fits.mode == Mode.NOWHERE
-        self._busy = _kept_by_exclusivity(found)
-        """[row]: workers that only their distributed vLLM instance keeps from serving this one."""
+        self._apart = kept_apart(found)
+        self._kept = self._apart.rows if self._apart else np.zeros_like(self._short)
+        """[row]: workers that something but memory keeps from serving it together."""
         refused = {item.worker for item in found.by_hand}
         self._led = [
             team for team in enumerate(found.teams) if found.view.worker(team[1].leader) not in refused
@@ -51,8 +57,9 @@ class Report:
         for position, rule in enumerate(found.sieve.rules):
             reasons[rule.reason] += int((others & (found.sieve.rejected_by == position)).sum())
         short = self._short & ~self._refused_rows() & ~self._in_a_team()
-        reasons[PlacementReason.DISTRIBUTED_VLLM_EXCLUSIVE] += int((short & self._busy).sum())
-        codes, numbers = np.unique(found.fits.reason[short & ~self._busy], return_counts=True)
+        if self._apart:
+            reasons[self._apart.reason] += int((short & self._kept).sum())
+        codes, numbers = np.unique(found.fits.reason[short & ~self._kept], return_counts=True)
         for code, number in zip(codes.tolist(), numbers.tolist(), strict=True):
             if reason := REASONS.member(code):
                 reasons[reason] += number
@@ -67,7 +74,7 @@ class Report:
         listed = list(self._found.by_hand[:limit])
         listed += self._teams(limit - len(listed))
         listed += self._ranked(limit - len(listed), {item.worker for item in listed})
-        listed += self._kept(limit - len(listed))
+        listed += self._kept_apart(limit - len(listed))
         listed += self._too_small(limit - len(listed))
         listed += self._filtered(limit - len(listed), {item.worker for item in listed})
         return tuple(listed)
@@ -80,7 +87,7 @@ class Report:
                 rank=rank,
                 score=found.team_score(position),
                 score_parts=found.team_parts[position],
-                mode=PlacementMode[team.spot.mode.name],
+                mode=_MODES[team.spot.mode],
                 subordinates=team.spot.subordinates,
                 gpu_layers=team.spot.gpu_layers,
             )
@@ -91,8 +98,8 @@ class Report:
         found = self._found
         explanations: list[WorkerExplanation] = []
         fits = found.candidates.fits
-        for row in found.ranking.order[: max(0, limit + len(listed))]:
-            worker = found.candidates.view.worker(int(row))
+        for row in found.ranking.order[: max(0, limit + len(listed))].tolist():
+            worker = found.candidates.view.worker(row)
             if worker in listed:
                 continue
             explanations.append(
@@ -100,36 +107,26 @@ class Report:
                     worker=worker,
                     rank=len(self._led) + len(explanations) + 1,
                     score=float(found.ranking.score[row]),
-                    score_parts=found.ranking.parts(int(row)),
-                    mode=PlacementMode[Mode(int(fits.mode[row])).name],
+                    score_parts=found.ranking.parts(row),
+                    mode=_MODES[int(fits.mode[row])],
                     gpu_layers=int(fits.gpu_layers[row]),
                 )
             )
         return explanations[: max(0, limit)]
 
-    def _kept(self, limit: int) -> list[WorkerExplanation]:
-        rows = np.flatnonzero(self._busy & self._short & ~self._refused_rows())
+    def _kept_apart(self, limit: int) -> list[WorkerExplanation]:
+        if not self._apart:
+            return []
+        rows = np.flatnonzero(self._kept & self._short & ~self._refused_rows())
         order = rows[np.argsort(self._found.view.ties()[rows], kind="stable")]
         return [
-            WorkerExplanation(worker=worker, rejections=(self.exclusive(worker),))
+            WorkerExplanation(worker=worker, rejections=(self._apart.rejection(worker),))
             for worker in map(self._found.view.worker, map(int, order[: max(0, limit)]))
         ]
 
-    def exclusive(self, worker: str) -> Rejection:
-        """Why a worker that serves a distributed vLLM instance takes no other."""
-        instance = self._found.snapshot.exclusives.get(worker, "")
-        return Rejection(
-            reason=PlacementReason.DISTRIBUTED_VLLM_EXCLUSIVE,
-            needed="no other distributed vLLM instance",
-            available=instance,
-            remedy="each worker can serve only one distributed vLLM instance at a time;"
-            f" {worker} already serves {instance}: stop that, or add workers",
-            instances=(instance,) if instance else (),
-        )
-
     def _too_small(self, limit: int) -> list[WorkerExplanation]:
         found = self._found
-        rows = np.flatnonzero(self._short & ~self._busy & ~self._refused_rows() & ~self._in_a_team())
+        rows = np.flatnonzero(self._short & ~self._kept & ~self._refused_rows() & ~self._in_a_team())
         if limit <= 0 or not len(rows):
             return []
         distance = found.packing.distance(found.view)[rows]
@@ -169,15 +166,3 @@ class Report:
 
     def _ties(self, slots: NDArray[np.intp]) -> NDArray[np.uint64]:
         return tie_order(self._found.snapshot.columns.identity[slots], self._found.request.seed)
-
-
-def _kept_by_exclusivity(found: Search) -> Mask:
-    """Workers that serve a distributed vLLM instance, if without such instances there would be a place."""
-    given = found.view.offer
-    none = np.zeros(len(given.slots), np.bool_)
-    if found.fits_somewhere or found.teams or not given.exclusive.any():
-        return none
-    if not found.request.selection.may_distribute:
-        return none
-    free = View(found.snapshot, found.request, given.without_exclusivity(), found.view.strategy)
-    return given.exclusive if found.packing.together(free, 1) else none

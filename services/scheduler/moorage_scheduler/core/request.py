@@ -176,6 +176,8 @@ class Placement:
     claims: tuple[Claim, ...]
     """RAM first, then GPUs in the order of the layers: the last holds the output layer."""
     engine: EngineKind
+    engine_version: str = ""
+    """On all workers that take part. Empty: not known."""
     mode: PlacementMode
     gpu_layers: int
     total_layers: int
@@ -184,6 +186,11 @@ class Placement:
     score: float
     parallel: ParallelShape | None = None
     """None: another engine than vLLM."""
+
+    @property
+    def loaders(self) -> tuple[str, ...]:
+        """The workers that read the model's files: llama.cpp's primary sends the others what they hold."""
+        return (self.worker, *self.subordinates) if self.engine is EngineKind.VLLM else (self.worker,)
 
     @property
     def is_exclusive(self) -> bool:

@@ -15,6 +15,7 @@ from moorage_scheduler.core.ranking import Ranking, rank, team_parts
 from moorage_scheduler.core.request import Request
 from moorage_scheduler.core.sieve import Sieve, sift
 from moorage_scheduler.core.snapshot import Snapshot
+from moorage_scheduler.core.teams import teams
 
 _LEADERS = 5
 """Leaders that are tried, where several workers serve together; those that are not chosen are explained."""
@@ -70,7 +71,7 @@ def search(
     fits = packing.alone(view)
     feasible = np.flatnonzero(fits.mode != Mode.NOWHERE)
     candidates = Candidates(view=view.rows(feasible), packing=packing, fits=fits.rows(feasible))
-    teams = _teams(packing, view, candidates)
+    together = _teams(packing, view, candidates)
     return Search(
         snapshot=snapshot,
         request=request,
@@ -82,8 +83,8 @@ def search(
         fits=fits,
         candidates=candidates,
         ranking=rank(candidates, strategy, policy),
-        teams=teams,
-        team_parts=team_parts(teams, policy),
+        teams=together,
+        team_parts=team_parts(together, policy),
     )
 
 
@@ -93,4 +94,4 @@ def _teams(packing: Packing, view: View, candidates: Candidates) -> tuple[Team, 
     if alone > Mode.DISTRIBUTED or not view.request.selection.may_distribute:
         return ()
     most = int(candidates.fits.gpu_layers.max(initial=0))
-    return tuple(team for team in packing.together(view, _LEADERS) if team.spot.gpu_layers > most)
+    return tuple(team for team in teams(packing, view, _LEADERS) if team.spot.gpu_layers > most)

@@ -7,7 +7,7 @@ the worker's row. A worker with unified memory has only pool 0.
 Snapshots share every column that did not change between them. Make them with `fleet.Fleet`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from moorage_common.core.states import AcceleratorKind, EngineKind
 from moorage_scheduler.core.cluster import RAM, Engine, Pool, Tenant, Worker
 from moorage_scheduler.core.codes import ACCELERATORS
-from moorage_scheduler.core.versions import VersionWish
+from moorage_scheduler.core.versions import VersionWish, order_of
 
 Mask = NDArray[np.bool_]
 Int64s = NDArray[np.int64]
@@ -52,6 +52,10 @@ class Columns:
     """[slot, pool]: version of the driver, by `versions.number`."""
     bandwidth: Floats
     """[slot, pool]: bytes a second that the accelerator reads from it at most; 0: not known."""
+    linked: NDArray[np.int32]
+    """[slot, pool]: number, on the worker, of the group of cards that are linked with each other; 0: none."""
+    switched: NDArray[np.int32]
+    """[slot, pool]: as `linked`, of the cards on the same PCIe switches."""
     total: Int64s
     """[slot, pool]: all of its bytes."""
     sort: NDArray[np.int32]
@@ -85,7 +89,7 @@ class Rows:
         self.workers = workers
         self.slots = slots
         # Rows never change, so what is read out of them is found once for all snapshots that share them.
-        self._masks: dict[tuple[str, str, str], Mask] = {}
+        self._masks: dict[Hashable, Mask] = {}
         self._builds: dict[tuple[EngineKind, str], Builds] = {}
 
     def at(self, slot: int) -> Worker:
@@ -97,11 +101,13 @@ class Rows:
 
     def with_label(self, key: str, value: str) -> Mask:
         """Which workers carry a label."""
-        return self._mask(("label", key, value), lambda worker: worker.labels.get(key) == value)
+        return self.kept(
+            ("label", key, value), lambda: self._mask(lambda worker: worker.labels.get(key) == value)
+        )
 
     def with_path(self, path: str) -> Mask:
         """Which workers have something at a local path."""
-        return self._mask(("path", path, ""), lambda worker: path in worker.local_paths)
+        return self.kept(("path", path), lambda: self._mask(lambda worker: path in worker.local_paths))
 
     def builds(self, engine: EngineKind, version: str) -> "Builds":
         """What the workers' builds of an engine can do, of those versions that are asked for."""
@@ -119,12 +125,20 @@ class Rows:
             self._builds[engine, version] = found
         return found
 
-    def _mask(self, key: tuple[str, str, str], test: Callable[[Worker], bool]) -> Mask:
+    def latest(self, worker: str, engine: EngineKind, version: str) -> str:
+        """The latest version of an engine that a worker has among those asked for. Empty: not known, or none."""
+        builds = self.builds(engine, version)
+        return max(builds.versions[builds.version[self.slots[worker]]], key=order_of, default="")
+
+    def kept(self, key: Hashable, make: Callable[[], Mask]) -> Mask:
+        """A mask that depends on nothing but the workers' rows and a key: it is made once."""
         mask = self._masks.get(key)
         if mask is None:
-            mask = np.array([worker is not None and test(worker) for worker in self.workers], dtype=np.bool_)
-            self._masks[key] = mask
+            mask = self._masks[key] = make()
         return mask
+
+    def _mask(self, test: Callable[[Worker], bool]) -> Mask:
+        return np.array([worker is not None and test(worker) for worker in self.workers], dtype=np.bool_)
 
 
 class Builds:
@@ -145,6 +159,17 @@ class Builds:
         self.distributes: Mask = np.array(
             [any(build.distributes for build in each) for each in builds], dtype=np.bool_
         )
+        self.shared: Mapping[str, Mask] = _by_version(builds)
+        """Per version, which slots have a build of it that would serve one instance together with others."""
+
+
+def _by_version(builds: Sequence[Sequence[Engine]]) -> dict[str, Mask]:
+    """Where no build of a worker works with others, what any of them would do if it did."""
+    masks: dict[str, Mask] = {}
+    for slot, each in enumerate(builds):
+        for build in [build for build in each if build.distributes] or each:
+            masks.setdefault(build.version, np.zeros(len(builds), np.bool_))[slot] = True
+    return dict(sorted(masks.items(), key=lambda item: order_of(item[0]), reverse=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -170,7 +195,7 @@ class Snapshot:
 
     def with_tenant(self, name: str, tenant: Tenant) -> "Snapshot":
         """The same fleet with one instance more, as if it had been bound. This snapshot stays as it is."""
-        claimed, tenants = self.columns.claimed.copy(), self.columns.tenants.copy()
+        claimed, tenants = self.columns.claimed.copy(order="K"), self.columns.tenants.copy(order="K")
         exclusive, exclusives = self.columns.exclusive, self.exclusives
         if tenant.exclusive:
             exclusive = exclusive.copy()
@@ -198,7 +223,10 @@ def places(tenant: Tenant) -> set[Pool]:
 
 
 def empty_columns(slots: int, pools: int) -> dict[str, NDArray[Any]]:
-    """Columns for so many slots, with nothing in them."""
+    """Columns for so many slots, with nothing in them.
+
+    Those of pools lie pool by pool in memory: what is asked most is something of all pools of every slot.
+    """
     two: tuple[int, int] = (slots, pools)
     return {
         "present": np.zeros(slots, np.bool_),
@@ -213,16 +241,18 @@ def empty_columns(slots: int, pools: int) -> dict[str, NDArray[Any]]:
         "architecture": np.zeros(slots, np.uint8),
         "accelerators": np.zeros(slots, np.int64),
         "unified": np.zeros(slots, np.bool_),
-        "kinds": np.zeros(two, np.uint8),
-        "capability": np.zeros(two, np.int64),
-        "driver": np.zeros(two, np.int64),
-        "bandwidth": np.zeros(two, np.float64),
-        "total": np.zeros(two, np.int64),
-        "sort": np.zeros(two, np.int32),
-        "capacity": np.zeros(two, np.int64),
-        "claimed": np.zeros(two, np.int64),
-        "foreign": np.zeros(two, np.int64),
-        "tenants": np.zeros(two, np.int32),
+        "kinds": np.zeros(two, np.uint8, order="F"),
+        "capability": np.zeros(two, np.int64, order="F"),
+        "driver": np.zeros(two, np.int64, order="F"),
+        "bandwidth": np.zeros(two, np.float64, order="F"),
+        "linked": np.zeros(two, np.int32, order="F"),
+        "switched": np.zeros(two, np.int32, order="F"),
+        "total": np.zeros(two, np.int64, order="F"),
+        "sort": np.zeros(two, np.int32, order="F"),
+        "capacity": np.zeros(two, np.int64, order="F"),
+        "claimed": np.zeros(two, np.int64, order="F"),
+        "foreign": np.zeros(two, np.int64, order="F"),
+        "tenants": np.zeros(two, np.int32, order="F"),
     }
 
 

@@ -34,6 +34,7 @@ PHRASES = {
     PlacementReason.INSUFFICIENT_GPUS: "with too few GPUs",
     PlacementReason.MODEL_UNSUPPORTED: "whose engine does not read the model",
     PlacementReason.DISTRIBUTION_UNSUPPORTED: "whose engine cannot work with other workers",
+    PlacementReason.ENGINE_VERSIONS_DIFFER: "with other versions of the engine than workers beside them",
 }
 
 

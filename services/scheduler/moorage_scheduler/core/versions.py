@@ -42,6 +42,11 @@ def parse(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found[1].split(".")) if found else ()
 
 
+def order_of(version: str) -> tuple[tuple[int, ...], str]:
+    """Returns what orders versions as people write them, the earliest first."""
+    return parse(version), version
+
+
 def number(version: tuple[int, ...]) -> int:
     """Returns a number that orders versions. Empty: `UNKNOWN`, above them all."""
     if not version:

@@ -1,6 +1,7 @@
 """GPUs that were chosen by hand, found in the fleet."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from moorage_scheduler.core.cluster import Accelerator, Worker
 from moorage_scheduler.core.request import GpuWish, Request
@@ -13,6 +14,20 @@ def place_of(worker: Worker, wish: GpuWish) -> int | None:
         if _names(wish, card):
             return 0 if worker.unified_memory else position
     return None
+
+
+def by_uuid(snapshot: Snapshot, request: Request) -> Request:
+    """Returns a request that names each chosen GPU that exists once, by its UUID, however often it was named."""
+    if not request.selection.gpus:
+        return request
+    wishes = frozenset(_by_uuid(snapshot, wish) for wish in request.selection.gpus)
+    return replace(request, selection=replace(request.selection, gpus=wishes))
+
+
+def _by_uuid(snapshot: Snapshot, wish: GpuWish) -> GpuWish:
+    slot = snapshot.rows.slots.get(wish.worker)
+    cards = () if slot is None else snapshot.rows.at(slot).accelerators
+    return next((GpuWish(worker=wish.worker, uuid=card.uuid) for card in cards if _names(wish, card)), wish)
 
 
 def asked_cards(worker: Worker, request: Request) -> tuple[Accelerator, ...]:

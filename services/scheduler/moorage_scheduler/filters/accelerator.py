@@ -17,6 +17,11 @@ class AcceleratorRule(CardRule):
 
     def admits(self, snapshot: Snapshot, request: Request) -> Mask:
         """Returns which cards are of a kind that the engine drives."""
+        key = (AcceleratorRule, request.engine, request.engine_version)
+        return snapshot.rows.kept(key, lambda: self._admits(snapshot, request))
+
+    @staticmethod
+    def _admits(snapshot: Snapshot, request: Request) -> Mask:
         builds = snapshot.rows.builds(request.engine, request.engine_version)
         # What is not installed drives everything here: that is another filter's to say.
         drives = np.where(builds.installed, builds.drives, -1)

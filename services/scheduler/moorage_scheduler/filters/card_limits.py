@@ -17,7 +17,21 @@ IMPOSSIBLE = 2**63 - 1
 
 
 def admitted(snapshot: Snapshot, request: Request, column: Int64s, limit: Callable[[CardNeeds], int]) -> Mask:
-    """Returns, as [slot, pool], which cards are at or above the limit of some build of the engine that is there."""
+    """Returns, as [slot, pool], which cards are at or above the limit of some build of the engine that is there.
+
+    Args:
+        snapshot: The fleet.
+        request: What is to be computed.
+        column: A property of cards that changes with the workers' rows only.
+        limit: What is needed of it.
+    """
+    key = (limit, request.engine, request.engine_version, request.quantization, request.vllm.dtype)
+    return snapshot.rows.kept(key, lambda: _admitted(snapshot, request, column, limit))
+
+
+def _admitted(
+    snapshot: Snapshot, request: Request, column: Int64s, limit: Callable[[CardNeeds], int]
+) -> Mask:
     builds = snapshot.rows.builds(request.engine, request.engine_version)
     limits = np.zeros((len(builds.versions), len(ACCELERATORS)), np.int64)
     for position, versions in enumerate(builds.versions):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from moorage_scheduler.core.versions import parse
+from moorage_scheduler.core.versions import order_of
 from moorage_scheduler.filters.base import Mask, PlacementReason, Rejection, Request, Snapshot
 
 
@@ -23,7 +23,7 @@ class EngineVersionFilter:
         """Returns the versions that would do, and those that the worker has."""
         worker, engine = snapshot.rows.at(slot), request.engine.value
         builds = {build.version for build in worker.engines.get(request.engine, ())}
-        known = sorted(builds - {""}, key=lambda version: (parse(version), version))
+        known = sorted(builds - {""}, key=order_of)
         instead = f", or ask for {known[-1]}" if known else ""
         return Rejection(
             reason=self.reason,

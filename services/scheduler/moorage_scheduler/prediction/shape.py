@@ -1,6 +1,7 @@
 """What has to be read and computed of a model for one token."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import repeat
 
 from moorage_common.core.placement import KvCacheType
@@ -92,6 +93,8 @@ def shape_of(
             return _of_sizes(facts, _blocks_of(facts), context)
 
 
+# A scheduler asks for the same model again and again: for each replica that it places.
+@lru_cache(maxsize=256)
 def _of_gguf(facts: GgufFacts, options: LlamaCppOptions) -> ModelShape:
     used = facts.expert_used_count / facts.expert_count if facts.expert_count else 1.0
     experts = facts.block_expert_bytes
@@ -152,19 +155,31 @@ def _of_safetensors(facts: SafetensorsFacts, options: VllmOptions) -> ModelShape
         kv_bytes=values * cached,
         attention_values=2 * facts.head_count * facts.head_size,
     )
-    windowed = replace(block, window=facts.sliding_window)
-    recurrent = replace(block, kv_bytes=0.0, attention_values=0.0, state_bytes=facts.recurrent_state_bytes)
-    windows = min(facts.sliding_window_block_count, count) if facts.sliding_window else 0
-    states = max(0, count - facts.attention_block_count) if facts.attention_block_count else 0
-    full = max(0, count - windows - states)
     # Which of them are which is not known, but how many are: they are taken to alternate.
-    blocks = _alternating((windowed, windows), (recurrent, states), (block, full))
+    blocks = _alternating(*_sorts_of_blocks(facts, block, count))
     return ModelShape(
         blocks=(*blocks, Block(weight_bytes=weights.head)),
         hidden=facts.hidden_size,
         vocabulary=facts.vocabulary_size,
         weight_type=facts.quantization,
         bytes_per_weight=_ratio(facts.total_tensor_bytes, facts.parameter_count),
+    )
+
+
+def _sorts_of_blocks(facts: SafetensorsFacts, block: Block, count: int) -> tuple[tuple[Block, int], ...]:
+    """How many blocks of a model keep keys and values, of all tokens or of a window, a state, both, or nothing."""
+    recurrent = min(facts.recurrent_block_count, count)
+    attending = min(facts.attention_block_count, count) or (0 if recurrent else count)
+    both = max(0, attending + recurrent - count)
+    windows = min(facts.sliding_window_block_count, attending - both) if facts.sliding_window else 0
+    state = facts.recurrent_state_bytes
+    neither = replace(block, kv_bytes=0.0, attention_values=0.0)
+    return (
+        (block, attending - both - windows),
+        (replace(block, window=facts.sliding_window), windows),
+        (replace(neither, state_bytes=state), recurrent - both),
+        (replace(block, state_bytes=state), both),
+        (neither, max(0, count - attending - recurrent)),
     )
 
 

@@ -11,6 +11,7 @@ from moorage_scheduler.scorers.fit import FitScorer
 from moorage_scheduler.scorers.speed import SpeedScorer
 from moorage_scheduler.scorers.spread import SpreadScorer
 from moorage_scheduler.scorers.stickiness import StickinessScorer
+from moorage_scheduler.scorers.topology import TopologyScorer
 
 SCORERS: Mapping[PlacementStrategy, tuple[Scorer, ...]] = MappingProxyType(
     {
@@ -20,6 +21,7 @@ SCORERS: Mapping[PlacementStrategy, tuple[Scorer, ...]] = MappingProxyType(
             ArtifactLocalityScorer(),
             StickinessScorer(),
             SpeedScorer(),
+            TopologyScorer(),
         ),
         PlacementStrategy.SPREAD: (
             FitScorer(),
@@ -27,6 +29,7 @@ SCORERS: Mapping[PlacementStrategy, tuple[Scorer, ...]] = MappingProxyType(
             ArtifactLocalityScorer(),
             StickinessScorer(),
             SpeedScorer(),
+            TopologyScorer(),
         ),
     }
 )

@@ -7,6 +7,17 @@ from moorage_scheduler.core.candidates import Candidates
 from moorage_scheduler.core.packing import Mode
 from moorage_scheduler.core.snapshot import Floats
 
+_LEAST, _FOR_FEWER, _FOR_PART = np.zeros((3, len(Mode)))
+"""[mode]: what each is worth at least, and on top if its GPUs are as few, and its part is as large, as can be."""
+for _mode, _worth in (
+    (Mode.ONE_GPU, (1.0, 0.0, 0.0)),
+    (Mode.SEVERAL_GPUS, (0.75, 0.1, 0.0)),
+    (Mode.DISTRIBUTED, (0.6, 0.0, 0.0)),
+    (Mode.DISTRIBUTED_PARTLY, (0.45, 0.0, 0.0)),
+    (Mode.PARTLY, (0.15, 0.0, 0.15)),
+):
+    _LEAST[_mode], _FOR_FEWER[_mode], _FOR_PART[_mode] = _worth
+
 
 class FitScorer:
     """One GPU, then several, then several workers, then a part, then the CPU: with room between (`policy.FIT_GAP`).
@@ -34,15 +45,4 @@ def fit_value(mode: ArrayLike, *, pieces: ArrayLike = 1, share: ArrayLike = 0.0)
     """
     modes: NDArray[np.uint8] = np.asarray(mode)
     fewer = 2.0 / np.maximum(np.asarray(pieces), 2)
-    part = 0.15 + 0.15 * np.asarray(share, np.float64)
-    return np.select(
-        [
-            modes == Mode.ONE_GPU,
-            modes == Mode.SEVERAL_GPUS,
-            modes == Mode.DISTRIBUTED,
-            modes == Mode.DISTRIBUTED_PARTLY,
-            modes == Mode.PARTLY,
-        ],
-        [1.0, 0.75 + 0.1 * fewer, 0.6, 0.45, part],
-        0.0,
-    )
+    return np.asarray(_LEAST[modes] + _FOR_FEWER[modes] * fewer + _FOR_PART[modes] * np.asarray(share))

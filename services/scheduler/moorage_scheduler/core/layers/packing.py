@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from moorage_common.core.placement import PlacementReason
+from moorage_scheduler.core.closeness import closeness
 from moorage_scheduler.core.codes import ACCELERATORS, REASONS
 from moorage_scheduler.core.explanation import Rejection
 from moorage_scheduler.core.layers.alone import Alone, fits_of, search
@@ -86,6 +87,11 @@ class LayerPacking:
         )
         in_ram = _share(used[:, 0] + ram, given.capacity[:, 0])
         return np.select([(fits.gpus == 0) | given.unified, fits.gpus == 1], [in_ram, fullest], together)
+
+    def closeness(self, view: View, fits: Fits) -> Floats:
+        """Returns how close to each other the worker's GPUs are: between layers, little goes from one to the next."""
+        cards = view.offer.kinds != 0
+        return closeness(view.offer, cards, np.where(fits.gpus > 1, cards.sum(axis=1), 1))
 
     def distance(self, view: View) -> Int64s:
         """Returns how many bytes each worker on which it does not fit is short of."""

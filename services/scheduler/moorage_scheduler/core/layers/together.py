@@ -66,7 +66,7 @@ class _Gathering:
                 found.append(team)
             if len(found) == limit:
                 break
-        return sorted(found, key=self._rank)
+        return sorted(found, key=lambda team: team.rank)
 
     def polished(self, best: Team) -> Team:
         """The best team of just the GPUs that a team uses: choosing them by hand must give the same."""
@@ -83,15 +83,10 @@ class _Gathering:
             if again is None:
                 return best
             again = replace(again, leader=int(rows[again.leader]))
-            if again.spot == best.spot or self._rank(again) > self._rank(best):
+            if again.spot == best.spot or again.rank > best.rank:
                 return best
             best = again
         return best
-
-    def _rank(self, team: Team) -> tuple[int, ...]:
-        """What orders teams, best first."""
-        leader, others = team.leader, len(team.spot.subordinates)
-        return (-team.usable, others, int(not self._ready[leader]), int(self._ties[leader]))
 
     def _used(self, team: Team) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
         """The rows of a team, and the kinds of the cards that hold something there."""
@@ -128,12 +123,16 @@ class _Gathering:
             return None
         if not self._leader_has_room(leader, shares, units):
             return None
+        mode = Mode.DISTRIBUTED if way.holds_all else Mode.DISTRIBUTED_PARTLY
+        usable = self._brought(leader, [share.gpu for share in shares if not share.remote])
+        late, tie = int(not self._ready[leader]), int(self._ties[leader])
         return Team(
             leader=leader,
-            usable=self._brought(leader, [share.gpu for share in shares if not share.remote]),
+            usable=usable,
+            rank=(-mode, -usable, len(subordinates), late, tie),
             spot=Spot(
                 claims=claims_of(way, name, shares),
-                mode=Mode.DISTRIBUTED if way.holds_all else Mode.DISTRIBUTED_PARTLY,
+                mode=mode,
                 gpu_layers=units,
                 subordinates=subordinates,
             ),

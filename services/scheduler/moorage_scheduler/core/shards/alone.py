@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from moorage_common.core.placement import PlacementReason
 from moorage_scheduler.core.codes import REASONS
-from moorage_scheduler.core.offer import Offer, View
+from moorage_scheduler.core.offer import Offer
 from moorage_scheduler.core.packing import Fits, Mode
 from moorage_scheduler.core.parallel import ParallelShape
 from moorage_scheduler.core.request import VllmOptions
@@ -49,11 +49,9 @@ def _shapes(cuts: Cuts, options: VllmOptions, exact_gpus: int, most: int) -> tup
     return tuple(dict.fromkeys((*cut, *dealt)))
 
 
-def search(needs: VllmNeeds, view: View, exact_gpus: int) -> Alone:
+def search(needs: VllmNeeds, given: Offer, fit: CardFit, exact_gpus: int) -> Alone:
     """Finds the best shape of every worker on offer."""
-    given = view.offer
     rows = len(given.slots)
-    fit = CardFit(needs, view)
     cards = (given.kinds != 0).sum(axis=1)
     chosen = np.full(rows, -1, np.intp)
     gpus = np.zeros(rows, np.int64)

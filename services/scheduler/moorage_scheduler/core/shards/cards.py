@@ -23,11 +23,29 @@ class CardNeeds:
     """Cards that hold their part of the shape, and have so much free."""
 
 
-class CardFit:
-    """Asks a model's needs of every sort of card once."""
+class SortFit:
+    """What a model takes of a sort of card, and what that is short of: found once per shape."""
 
-    def __init__(self, needs: VllmNeeds, view: View) -> None:
-        self._needs = needs
+    def __init__(self, needs: VllmNeeds) -> None:
+        self.needs = needs
+        self._found: dict[tuple[ParallelShape, Card], tuple[int, int]] = {}
+
+    def of(self, shape: ParallelShape, card: Card) -> tuple[int, int]:
+        """Returns both, in bytes. Of a pipeline, the stage that needs most counts."""
+        found = self._found.get((shape, card))
+        if found is None:
+            stages = self.needs.stages(shape)
+            claim = max(self.needs.claim_bytes(shape, stage, card) for stage in stages)
+            missing = max(self.needs.shortage(shape, stage, card) for stage in stages)
+            found = self._found[shape, card] = claim, missing
+        return found
+
+
+class CardFit:
+    """What a model takes of the cards of an offer."""
+
+    def __init__(self, sorts: SortFit, view: View) -> None:
+        self._sorts = sorts
         self._given = view.offer
         self._cards = [
             Card(total_bytes=sort.total, kind=sort.kind) if sort.kind else None
@@ -38,7 +56,7 @@ class CardFit:
     def takeable(self) -> Mask:
         """Returns, as [row, pool], cards that have free what is taken of them; all where the shape decides how much."""
         offered: Mask = self._given.kinds != 0
-        share = self._needs.utilization
+        share = self._sorts.needs.utilization
         if share is None:
             return offered
         return np.asarray(offered & (self._given.available >= np.ceil(self._given.total * share)))
@@ -51,16 +69,14 @@ class CardFit:
 
     def fits_any(self, shape: ParallelShape) -> bool:
         """Tells whether there is a card, however full, that could hold its part of a shape."""
-        return any(card is not None and self._missing(shape, card) <= 0 for card in self._cards)
+        return any(card is not None and self._sorts.of(shape, card)[1] <= 0 for card in self._cards)
 
     def _look(self, shape: ParallelShape) -> CardNeeds:
         sorts = len(self._cards)
         claims, missing = np.zeros(sorts, np.int64), np.zeros(sorts, np.int64)
         for position, card in enumerate(self._cards):
             if card is not None:
-                stages = self._needs.stages(shape)
-                claims[position] = max(self._needs.claim_bytes(shape, stage, card) for stage in stages)
-                missing[position] = self._missing(shape, card)
+                claims[position], missing[position] = self._sorts.of(shape, card)
         given = self._given
         offered = given.kinds != 0
         claim = np.where(offered, claims[given.sort], 0)
@@ -70,9 +86,6 @@ class CardFit:
             missing=short,
             eligible=offered & (claim <= given.available) & (short <= 0),
         )
-
-    def _missing(self, shape: ParallelShape, card: Card) -> int:
-        return max(self._needs.shortage(shape, stage, card) for stage in self._needs.stages(shape))
 
 
 def counts_by_kind(given: Offer, mask: Mask) -> Int64s:

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from moorage_scheduler.core.closeness import APART, LINKED, closeness, closest
 from moorage_scheduler.core.explanation import Rejection
 from moorage_scheduler.core.offer import View
 from moorage_scheduler.core.packing import Fits, Mode, Obstacles, Spot, Team
 from moorage_scheduler.core.parallel import ParallelShape
 from moorage_scheduler.core.shards.alone import fits_of, search
-from moorage_scheduler.core.shards.cards import CardFit, counts_by_kind
+from moorage_scheduler.core.shards.cards import CardFit, SortFit, counts_by_kind
 from moorage_scheduler.core.shards.claims import claims_of
 from moorage_scheduler.core.shards.shortage import Shortages
 from moorage_scheduler.core.shards.together import Gathering, best_cards
@@ -23,6 +24,7 @@ class ShardPacking:
 
     def __init__(self, needs: VllmNeeds, exact_gpus: int) -> None:
         self._needs = needs
+        self._sorts = SortFit(needs)
         self._exact_gpus = exact_gpus
         self._ways: dict[ParallelShape, int] = {}
         """The shapes that `Fits.way` speaks of, with their numbers."""
@@ -39,7 +41,7 @@ class ShardPacking:
 
     def alone(self, view: View) -> Fits:
         """Returns how the model lies on each worker alone."""
-        found = search(self._needs, view, self._exact_gpus)
+        found = search(self._needs, view.offer, self._fit(view), self._exact_gpus)
         ways = [self._ways.setdefault(shape, len(self._ways)) for shape in found.shapes]
         return fits_of(found, self.total_layers, ways)
 
@@ -47,11 +49,11 @@ class ShardPacking:
         """Returns which GPUs of a worker, on which the model fits, take part."""
         one = view.rows(np.array([row]))
         shape = self._shape(fits.way[row])
-        needs = CardFit(self._needs, one).of(shape)
+        needs = self._fit(one).of(shape)
         counts = counts_by_kind(one.offer, needs.eligible)[0]
         kinds = [int(kind) for kind in np.flatnonzero(counts >= shape.gpus)]
         by_room = sorted(kinds, key=lambda kind: (-self._room(one, kind), kind))
-        gpus = best_cards(one, needs, 0, by_room[0])[: shape.gpus]
+        gpus = closest(best_cards(one, needs, 0, by_room[0]), shape.gpus)
         return Spot(
             claims=claims_of(self._needs, shape, gpus),
             mode=Mode(int(fits.mode[row])),
@@ -61,12 +63,12 @@ class ShardPacking:
 
     def together(self, view: View, limit: int) -> Sequence[Team]:
         """Returns the workers that would serve it together, best first."""
-        gathering = Gathering(self._needs, view, exact_gpus=self._exact_gpus, layers=self.total_layers)
-        return gathering.teams(limit)
+        exact, layers = self._exact_gpus, self.total_layers
+        return Gathering(self._needs, view, self._fit(view), exact_gpus=exact, layers=layers).teams(limit)
 
     def fullness(self, view: View, fits: Fits) -> Floats:
         """Returns how full the GPUs would be that the model goes to: of a worker's fullest that hold it."""
-        given, fit = view.offer, CardFit(self._needs, view)
+        given, fit = view.offer, self._fit(view)
         full = np.zeros(len(given.slots), np.float64)
         for way in np.unique(fits.way[fits.mode != Mode.NOWHERE]):
             shape = self._shape(way)
@@ -77,14 +79,31 @@ class ShardPacking:
             full = np.where(fits.way == way, fullest.mean(axis=1), full)
         return full
 
+    def closeness(self, view: View, fits: Fits) -> Floats:
+        """Returns how close to each other the GPUs are that the model goes to."""
+        given, fit = view.offer, self._fit(view)
+        close = np.where(fits.gpus > 1, APART, LINKED)
+        grouped = (given.linked | given.switched).any(axis=1) & (fits.gpus > 1)
+        for way in np.unique(fits.way[grouped]):
+            rows = np.flatnonzero(grouped & (fits.way == way))
+            eligible = fit.of(self._shape(way)).eligible[rows]
+            close[rows] = closeness(given.rows(rows), eligible, fits.gpus[rows])
+        return close
+
     def distance(self, view: View) -> Int64s:
         """Returns how many bytes each worker on which it does not fit is short of."""
-        return Shortages(self._needs, view, self._exact_gpus).distance()
+        return self._shortages(view).distance()
 
     def rejections(self, view: View) -> list[tuple[Rejection, ...]]:
         """Returns why each worker is too small, and what would help."""
-        short = Shortages(self._needs, view, self._exact_gpus)
+        short = self._shortages(view)
         return [short.rejections(row) for row in range(len(view.offer.slots))]
+
+    def _fit(self, view: View) -> CardFit:
+        return view.once(CardFit, lambda: CardFit(self._sorts, view))
+
+    def _shortages(self, view: View) -> Shortages:
+        return Shortages(self._needs, view, self._fit(view), self._exact_gpus)
 
     def _shape(self, way: int) -> ParallelShape:
         return next(shape for shape, number in self._ways.items() if number == way)

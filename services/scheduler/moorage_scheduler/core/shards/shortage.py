@@ -33,10 +33,10 @@ class _Nearest:
 class Shortages:
     """What the workers of an offer are short of. Those that fit are of no interest here."""
 
-    def __init__(self, needs: VllmNeeds, view: View, exact_gpus: int) -> None:
+    def __init__(self, needs: VllmNeeds, view: View, fit: CardFit, exact_gpus: int) -> None:
         self._needs = needs
         self._given = view.offer
-        self._fit = CardFit(needs, view)
+        self._fit = fit
         most = int((view.offer.kinds != 0).sum(axis=1).max(initial=0))
         self._shapes = single_worker_shapes(needs, exact_gpus, most)
         wanted = self._shapes or single_worker_shapes(needs, exact_gpus, _MOST_GPUS)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moorage_scheduler.core.closeness import closest
 from moorage_scheduler.core.offer import Gpu, View, preference
 from moorage_scheduler.core.packing import Mode, Spot, Team
 from moorage_scheduler.core.parallel import ParallelShape
@@ -37,14 +38,14 @@ class _Supply:
 class Gathering:
     """Finds the workers for one model among those of a view."""
 
-    def __init__(self, needs: VllmNeeds, view: View, *, exact_gpus: int, layers: int) -> None:
+    def __init__(self, needs: VllmNeeds, view: View, fit: CardFit, *, exact_gpus: int, layers: int) -> None:
         self._needs = needs
         self._view = view
         self._exact_gpus = exact_gpus
         self._layers = layers
         given = view.offer
         self._may = given.distributes & ~given.exclusive & (given.kinds != 0).any(axis=1)
-        self._fit = CardFit(needs, view)
+        self._fit = fit
         self._free: Int64s = np.where(given.kinds != 0, given.available, 0).sum(axis=1)
         self._ties, self._ready = view.ties(), view.has_artifact()
 
@@ -101,14 +102,16 @@ class Gathering:
                 left -= given
         if left or len(rows) < 2:
             return None
-        members = self._led([(row, self._cards(supply, row)[:given]) for row, given in rows])
+        members = self._led([(row, closest(self._cards(supply, row), given)) for row, given in rows])
         if not members:
             return None
         gpus = [gpu for _, cards in members for gpu in cards]
         leader, cards = members[0]
+        usable = _free(cards)
         return Team(
             leader=leader,
-            usable=_free(cards),
+            usable=usable,
+            rank=(shape.gpus, crossing, len(members), shape.pipeline, -usable, int(self._ties[leader])),
             spot=Spot(
                 claims=claims_of(self._needs, shape, gpus),
                 mode=Mode.DISTRIBUTED,
@@ -166,7 +169,7 @@ def _free(cards: Sequence[Gpu]) -> int:
 def _best_shaped(teams: Sequence[Team]) -> list[Team]:
     """Those of as few workers and stages as the best; one for each leader."""
     best = min(map(_shape, teams))
-    alike = sorted((team for team in teams if _shape(team) == best), key=lambda team: -team.usable)
+    alike = sorted((team for team in teams if _shape(team) == best), key=lambda team: team.rank)
     leaders = {team.leader: team for team in reversed(alike)}
     return [team for team in alike if leaders[team.leader] is team]
 
