@@ -20,6 +20,8 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import uvloop
+
 from moorage_common.core.errors import MoorageError
 from moorage_common.runtime.config import ServiceSettings, load_settings
 from moorage_common.runtime.logs import configure_logs, get_logger
@@ -87,7 +89,9 @@ def run_service(
         with Telemetry(
             service=name, traces=settings.traces, otlp_endpoint=settings.otlp_endpoint
         ) as telemetry:
-            asyncio.run(_run(name, telemetry, lambda process: serve(settings, process)))
+            # Its loop costs half of what asyncio's own does for each byte that comes or goes.
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_run(name, telemetry, lambda process: serve(settings, process)))
     except MoorageError as error:
         return _complain(name, error, EXIT_FAILED)
     except Exception as error:

@@ -11,7 +11,7 @@ from moorage_registry.gathering import Gathering
 from moorage_registry.store import assignments
 from moorage_registry.store.database import Database
 
-_MOST = 500
+_MOST = 50
 """Nodes that are read together at most."""
 
 
