@@ -90,6 +90,31 @@ async def test_a_watcher_sees_what_happens_to_a_model(fleet, registry, present):
     ]
 
 
+async def test_in_batches_the_same_comes_in_fewer_responses(fleet, registry, present):
+    await fleet.create("many", replicas=50)
+    start = await present()
+    await fleet.create("more", replicas=50)
+    single = await events(registry.client, 51, after_revision=start)
+    batched, responses = [], 0
+    call = registry.client.watch.Watch(pb.WatchRequest(after_revision=start, max_batch=20))
+    async with asyncio.timeout(20):
+        async for response in call:
+            assert response == pb.WatchResponse(events=response.events)
+            assert len(response.events) <= 20
+            batched, responses = batched + list(response.events), responses + 1
+            if len(batched) == 51:
+                break
+    call.cancel()
+    assert batched == single
+    assert responses == 3
+    state = await until_bookmark(registry.client)
+    call = registry.client.watch.Watch(pb.WatchRequest(initial_state=True, max_batch=1000))
+    async with asyncio.timeout(20):
+        first, second = await call.read(), await call.read()
+    call.cancel()
+    assert [*first.events, *second.events] == state
+
+
 async def test_the_initial_state_ends_with_a_bookmark_and_goes_on_with_changes(fleet, registry, present):
     await fleet.create("one")
     await fleet.create("two")

@@ -112,11 +112,16 @@ class WatchRequest(_message.Message):
     KINDS_FIELD_NUMBER: _builtins.int
     NAMES_FIELD_NUMBER: _builtins.int
     PROGRESS_INTERVAL_FIELD_NUMBER: _builtins.int
+    MAX_BATCH_FIELD_NUMBER: _builtins.int
     after_revision: _builtins.int
     """Only changes after this revision. 0: only changes after the present. Not with initial_state."""
     initial_state: _builtins.bool
     """First sends every resource as it is (CURRENT, in no order to rely on), then one BOOKMARK, then changes, some of
     which may be in the state already: see Watch.
+    """
+    max_batch: _builtins.int
+    """How many events may come in one response, in its `events`: what changes in bulk then costs a message and not
+    hundreds. 0: each event is a response of its own.
     """
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___ResourceKind.ValueType]:
@@ -142,10 +147,11 @@ class WatchRequest(_message.Message):
         kinds: _abc.Iterable[Global___ResourceKind.ValueType] | None = ...,
         names: _abc.Iterable[_builtins.str] | None = ...,
         progress_interval: _duration_pb2.Duration | None = ...,
+        max_batch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["progress_interval", b"progress_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "initial_state", b"initial_state", "kinds", b"kinds", "names", b"names", "progress_interval", b"progress_interval"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "initial_state", b"initial_state", "kinds", b"kinds", "max_batch", b"max_batch", "names", b"names", "progress_interval", b"progress_interval"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -153,7 +159,7 @@ Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
 
 @_typing.final
 class WatchResponse(_message.Message):
-    """One event."""
+    """One event, or several."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -166,6 +172,7 @@ class WatchResponse(_message.Message):
     ARTIFACT_FIELD_NUMBER: _builtins.int
     COPY_FIELD_NUMBER: _builtins.int
     DOWNLOAD_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Position in the order of all changes. Consecutive over all kinds. 0 for CURRENT."""
     operation: Global___WatchOperation.ValueType
@@ -198,6 +205,10 @@ class WatchResponse(_message.Message):
     def download(self) -> _artifact_pb2.DownloadRecord:
         """A download."""
 
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___WatchResponse]:
+        """With max_batch alone, and then nothing else is set: events, in order. They have no events of their own."""
+
     def __init__(
         self,
         *,
@@ -210,10 +221,11 @@ class WatchResponse(_message.Message):
         artifact: _artifact_pb2.Artifact | None = ...,
         copy: _artifact_pb2.ArtifactCopy | None = ...,
         download: _artifact_pb2.DownloadRecord | None = ...,
+        events: _abc.Iterable[Global___WatchResponse] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "copy", b"copy", "download", b"download", "instance", b"instance", "model", b"model", "resource", b"resource", "time", b"time", "worker", b"worker"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "copy", b"copy", "download", b"download", "instance", b"instance", "model", b"model", "operation", b"operation", "resource", b"resource", "revision", b"revision", "time", b"time", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "copy", b"copy", "download", b"download", "events", b"events", "instance", b"instance", "model", b"model", "operation", b"operation", "resource", b"resource", "revision", b"revision", "time", b"time", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_resource: _TypeAlias = _typing.Literal["worker", "model", "instance", "artifact", "copy", "download"]  # noqa: Y015
     _WhichOneofArgType_resource: _TypeAlias = _typing.Literal["resource", b"resource"]  # noqa: Y015

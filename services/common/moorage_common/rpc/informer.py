@@ -26,6 +26,9 @@ from moorage_common.runtime.logs import get_logger
 
 log = get_logger(__name__)
 
+_BATCH = 500
+"""Events in one response, at most."""
+
 
 class Informer:
     """Follows the registry's changes for as long as `run` runs."""
@@ -95,14 +98,18 @@ class Informer:
         revision = self._cache.revision
         if not revision:
             self._cache.restart()
-        request = WatchRequest(after_revision=revision, initial_state=not revision, kinds=self._kinds)
-        async with reading(self._watch.Watch(request)) as events:
-            async for event in events:
+        request = WatchRequest(
+            after_revision=revision, initial_state=not revision, kinds=self._kinds, max_batch=_BATCH
+        )
+        async with reading(self._watch.Watch(request)) as responses:
+            async for response in responses:
                 self._backoff.reset()
                 before = self._cache.generation
-                self._cache.apply(event)
-                if event.operation == WatchOperation.WATCH_OPERATION_BOOKMARK:
-                    self._synced.set()
+                # A registry of before batches sends each event as a response.
+                for event in response.events or [response]:
+                    self._cache.apply(event)
+                    if event.operation == WatchOperation.WATCH_OPERATION_BOOKMARK:
+                        self._synced.set()
                 if self._cache.generation != before:
                     self._next_change.set()
                     self._next_change = asyncio.Event()

@@ -86,12 +86,14 @@ def run_service(
         return _complain(name, error, EXIT_BAD_SETTINGS)
     configure_logs(level=settings.log_level, style=settings.log_format)
     try:
-        with Telemetry(
-            service=name, traces=settings.traces, otlp_endpoint=settings.otlp_endpoint
-        ) as telemetry:
+        with (
+            Telemetry(
+                service=name, traces=settings.traces, otlp_endpoint=settings.otlp_endpoint
+            ) as telemetry,
             # Its loop costs half of what asyncio's own does for each byte that comes or goes.
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_run(name, telemetry, lambda process: serve(settings, process)))
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            runner.run(_run(name, telemetry, lambda process: serve(settings, process)))
     except MoorageError as error:
         return _complain(name, error, EXIT_FAILED)
     except Exception as error:

@@ -4,6 +4,7 @@ An event is encoded once, in the transaction that makes the change, without its 
 Appending an encoded message to another merges the two: so the revision is added later without decoding anything.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,9 @@ from moorage_registry.core.changes import Change, Operation, Resource, WorkerVie
 from moorage_registry.core.records import Artifact, ArtifactCopy, Download, Instance, Kind, Model
 
 KIND = EnumMap(watch_pb2.ResourceKind, Kind)
+
+# A field's number, and that its length and as many bytes follow.
+_EVENTS_TAG = bytes([watch_pb2.WatchResponse.EVENTS_FIELD_NUMBER << 3 | 2])
 
 _OPERATION = {
     Operation.CREATED: watch_pb2.WATCH_OPERATION_CREATED,
@@ -47,6 +51,20 @@ def encode_bookmark(revision: int) -> bytes:
     return watch_pb2.WatchResponse(
         operation=watch_pb2.WATCH_OPERATION_BOOKMARK, revision=revision
     ).SerializeToString()
+
+
+def encode_batch(messages: Sequence[bytes]) -> bytes:
+    """Puts encoded events into one response, without decoding any."""
+    return b"".join(part for message in messages for part in (_EVENTS_TAG, _varint(len(message)), message))
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def with_revision(event: bytes, revision: int) -> bytes:

@@ -1,8 +1,8 @@
 """WatchService: sends events as they are stored, without decoding them."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 
 import grpc
 
@@ -10,7 +10,7 @@ from moorage.registry.v1 import watch_service_pb2 as pb
 from moorage_common.core.errors import ResourceExhausted
 from moorage_common.rpc.context import note_resume
 from moorage_common.rpc.server import RpcServer, ServicerContext
-from moorage_registry.convert.events import KIND, encode_bookmark, encode_current
+from moorage_registry.convert.events import KIND, encode_batch, encode_bookmark, encode_current
 from moorage_registry.core.changes import name_of
 from moorage_registry.store import events
 from moorage_registry.store.database import Database
@@ -19,6 +19,10 @@ from moorage_registry.watch.selection import Selection
 from moorage_registry.watch.tail import EventTail
 
 _RETRY_AFTER_S = 5.0
+_PIECE = 1000
+"""Resources of an initial state that are given away together."""
+_BATCH_BYTES = 1 << 20
+"""Of events in one response, but for a single one that is larger."""
 
 
 class WatchServicer:
@@ -33,6 +37,13 @@ class WatchServicer:
 
     async def Watch(self, request: pb.WatchRequest, context: ServicerContext) -> AsyncIterator[bytes]:
         """Yields encoded WatchResponses."""
+        async with aclosing(self._batches(request)) as batches:
+            async for batch in batches:
+                for message in packed(batch, request.max_batch):
+                    yield message
+
+    async def _batches(self, request: pb.WatchRequest) -> AsyncGenerator[list[bytes], None]:
+        """Yields encoded events, as many as there are at once."""
         selection = Selection([KIND.from_proto(kind) for kind in request.kinds], request.names)
         with self._place():
             await self._tail.wait_ready()
@@ -40,29 +51,27 @@ class WatchServicer:
             if request.initial_state:
                 # Read to the end before any of it is sent: a slow watcher must not keep a connection.
                 after, current = await self._current(selection)
-                # Given away one by one: none is held that was sent.
+                # Given away piece by piece: none is held that was sent.
                 current.reverse()
                 while current:
-                    yield current.pop()
-                yield encode_bookmark(after)
-            async for message in self._changes(request, selection, after):
-                yield message
+                    yield [current.pop() for _ in range(min(_PIECE, len(current)))]
+                yield [encode_bookmark(after)]
+            async for batch in self._changes(request, selection, after):
+                yield batch
 
     async def _changes(
         self, request: pb.WatchRequest, selection: Selection, after: int
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncIterator[list[bytes]]:
         note_resume("resume_after_revision", str(after))
         quiet = request.progress_interval
         quiet_s = quiet.ToTimedelta().total_seconds() if request.HasField("progress_interval") else None
         sent_at = time.monotonic()
         async for advance in self._tail.follow(after, quiet_s=quiet_s):
-            before = sent_at
-            for event in advance.events:
-                if selection.has(event.kind, event.name):
-                    yield event.message
-                    sent_at = time.monotonic()
-            if quiet_s is not None and sent_at == before and time.monotonic() - sent_at >= quiet_s:
-                yield encode_bookmark(advance.revision)
+            chosen = [event.message for event in advance.events if selection.has(event.kind, event.name)]
+            if not chosen and quiet_s is not None and time.monotonic() - sent_at >= quiet_s:
+                chosen = [encode_bookmark(advance.revision)]
+            if chosen:
+                yield chosen
                 sent_at = time.monotonic()
             note_resume("resume_after_revision", str(advance.revision))
 
@@ -88,6 +97,23 @@ class WatchServicer:
             yield
         finally:
             self._watchers -= 1
+
+
+def packed(batch: Sequence[bytes], most: int) -> Iterator[bytes]:
+    """Yields events in responses of so many at most; 0: each as a response of its own."""
+    if not most:
+        yield from batch
+        return
+    piece: list[bytes] = []
+    size = 0
+    for message in batch:
+        if piece and (len(piece) == most or size + len(message) > _BATCH_BYTES):
+            yield encode_batch(piece)
+            piece, size = [], 0
+        piece.append(message)
+        size += len(message)
+    if piece:
+        yield encode_batch(piece)
 
 
 def add_watch_service(server: RpcServer, servicer: WatchServicer) -> None:
