@@ -228,7 +228,7 @@ async def test_why_the_database_is_waited_for_is_said_in_one_line_without_the_pa
         process.terminate()
         rest = await process.stderr.read()
         assert await process.wait() == 0
-    assert b"cause=\"Connection refused: Connect call failed ('127.0.0.1', " in line
+    assert b"cause='Connection refused'" in line or b'cause="Connection refused: ' in line
     assert f"database={where}".encode() in line
     assert b"s3cret" not in line + rest
 
